@@ -1,7 +1,7 @@
 """Every error that a client can see, in one table.
 
     S3Error                     code, HTTP status and message of an S3 error response
-      BackendUnavailable        the backend or its STS cannot be used now; may carry Retry-After
+      BackendUnavailableError   the backend or its STS cannot be used now; may carry Retry-After
 
 `s3_error("NoSuchBucket")` is the way to make one; a code that is not in the table is a bug and
 raises KeyError. Messages of status 5xx are generic: what happened in detail goes to the log only.
@@ -123,7 +123,7 @@ class S3Error(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-class BackendUnavailable(S3Error):
+class BackendUnavailableError(S3Error):
     """The backend or its STS cannot be used now. `detail` is for the log, never for the client."""
 
     def __init__(self, code: str, detail: str, *, retry_after_seconds: int | None = None) -> None:

@@ -1,18 +1,15 @@
 """The S3 operations, one row each: how a request is recognised, what it needs, how it is answered.
 
-To support another operation, add a row. Everything that S3 knows and this table does not is
-listed in SUBRESOURCES and answered 501: a `PUT ?retention` that was taken for a PutObject would
-overwrite the object with an XML document.
+To support another operation, add a row. What S3 knows and this table does not is refused in
+classify.py.
 Source: AWS "Amazon S3 API operations"; AWS "Actions, resources, and condition keys for S3".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-
-from bucketroute_dataplane.core.errors import s3_error
 
 KiB = 1024
 MiB = 1024 * KiB
@@ -84,34 +81,23 @@ _PART = _names(b"partNumber", b"uploadId")
 _LIST = _names(b"delimiter", b"encoding-type", b"max-keys", b"prefix")
 _SERVICE, _BUCKET, _OBJECT = Level.SERVICE, Level.BUCKET, Level.OBJECT
 
+_LOCAL = tuple(
+    Operation(name=name, method=method, level=level, answer=Answer.LOCAL, subresource=subresource)
+    for name, method, level, subresource in (
+        ("ListBuckets", b"GET", _SERVICE, None),
+        ("HeadBucket", b"HEAD", _BUCKET, None),
+        ("CreateBucket", b"PUT", _BUCKET, None),
+        ("DeleteBucket", b"DELETE", _BUCKET, None),
+        ("GetBucketLocation", b"GET", _BUCKET, b"location"),
+        ("GetBucketVersioning", b"GET", _BUCKET, b"versioning"),
+        ("GetBucketAcl", b"GET", _BUCKET, b"acl"),
+    )
+)
+
 # Buffered bodies: DeleteObjects holds up to 1,000 keys of 1 KiB, CompleteMultipartUpload up to
 # 10,000 parts with their checksums (about 1.5 MiB); the others carry next to nothing.
 OPERATIONS: tuple[Operation, ...] = (
-    Operation(name="ListBuckets", method=b"GET", level=_SERVICE, answer=Answer.LOCAL),
-    Operation(name="HeadBucket", method=b"HEAD", level=_BUCKET, answer=Answer.LOCAL),
-    Operation(name="CreateBucket", method=b"PUT", level=_BUCKET, answer=Answer.LOCAL),
-    Operation(name="DeleteBucket", method=b"DELETE", level=_BUCKET, answer=Answer.LOCAL),
-    Operation(
-        name="GetBucketLocation",
-        method=b"GET",
-        level=_BUCKET,
-        answer=Answer.LOCAL,
-        subresource=b"location",
-    ),
-    Operation(
-        name="GetBucketVersioning",
-        method=b"GET",
-        level=_BUCKET,
-        answer=Answer.LOCAL,
-        subresource=b"versioning",
-    ),
-    Operation(
-        name="GetBucketAcl",
-        method=b"GET",
-        level=_BUCKET,
-        answer=Answer.LOCAL,
-        subresource=b"acl",
-    ),
+    *_LOCAL,
     Operation(
         name="ListObjects",
         method=b"GET",
@@ -322,51 +308,3 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 BY_NAME: Mapping[str, Operation] = {operation.name: operation for operation in OPERATIONS}
-
-# Query parameters that turn a request into another operation. `partNumber`, `versionId` and
-# `response-*` are not here: they only qualify the plain one.
-SUBRESOURCES: frozenset[bytes] = _names(
-    *(b"accelerate acl analytics attributes cors delete encryption intelligent-tiering").split(),
-    *(b"inventory legal-hold lifecycle location logging metadataConfiguration").split(),
-    *(b"metadataTable metrics notification object-lock ownershipControls policy").split(),
-    *(b"policyStatus publicAccessBlock renameObject replication requestPayment restore").split(),
-    *(b"retention select session tagging torrent uploadId uploads versioning versions").split(),
-    *(b"website x-amz-object-annotation annotation abac encryption-context").split(),
-)
-
-# Headers that do the same: an append taken for a PutObject would replace the object.
-OPERATION_HEADERS: frozenset[bytes] = _names(b"x-amz-write-offset-bytes", b"x-amz-rename-source")
-
-_COPY_SOURCE = b"x-amz-copy-source"
-_BY_SELECTOR: Mapping[tuple[bytes, Level, bytes | None, bool], Operation] = {
-    (op.method, op.level, op.subresource, op.is_copy): op
-    for op in OPERATIONS
-    if op.name != "ListObjectsV2"
-}
-_METHODS: frozenset[bytes] = frozenset(op.method for op in OPERATIONS)
-
-
-def classify(
-    method: bytes, level: Level, query: Mapping[bytes, bytes], header_names: Iterable[bytes]
-) -> Operation:
-    """The operation that a request asks for, from its head alone.
-
-    Raises: S3Error NotImplemented for an operation that S3 knows and this proxy does not,
-    MethodNotAllowed for a method that S3 does not know there.
-    """
-    if method not in _METHODS:
-        raise s3_error("MethodNotAllowed")
-    names = frozenset(header_names)
-    selectors = query.keys() & SUBRESOURCES
-    if len(selectors) > 1 or names & OPERATION_HEADERS:
-        raise s3_error("NotImplemented")
-    subresource = next(iter(selectors), None)
-    is_copy = method == b"PUT" and level is Level.OBJECT and _COPY_SOURCE in names
-    operation = _BY_SELECTOR.get((method, level, subresource, is_copy))
-    if operation is None:
-        # POST without a sub-resource is the browser form upload; a method on `/` is unknown to S3.
-        known = subresource is not None or method == b"POST"
-        raise s3_error("NotImplemented" if known else "MethodNotAllowed")
-    if operation.name == "ListObjects" and query.get(b"list-type") == b"2":
-        return BY_NAME["ListObjectsV2"]
-    return operation

@@ -1,0 +1,181 @@
+"""May this caller do this? The only way to a ForwardPlan, and so to a signed backend request.
+
+Default is deny. Permissions are looked up in the snapshot that the request began with; a session
+or a key proves identity and carries no permission.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.identity import Identity, IdentityKind, subject_matches
+from bucketroute_dataplane.core.operations import Answer
+from bucketroute_dataplane.core.request import S3Request
+from bucketroute_dataplane.core.resolve import BackendTarget, RouteEntry
+from bucketroute_snapshot import AccessRule, RouteState
+
+# What anybody may be granted without proving who they are.
+ANONYMOUS_ACTIONS = frozenset(("s3:GetObject", "s3:ListBucket"))
+
+_PLACEHOLDER = re.compile(r"\$\{(?:namespace|serviceAccount|subject)\}")
+_UNSAFE_VALUE = re.compile(r"[/${}\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class CopySourcePlan:
+    """The authorised source of a copy: where it is, and its key as the client names it."""
+
+    target: BackendTarget
+    key: bytes
+    version_id: bytes | None
+
+
+class ForwardPlan:
+    """An authorised request. Made by `authorize()` alone; `sign` takes nothing else."""
+
+    __slots__ = ("copy_source", "entry", "identity", "request", "target")
+
+    request: S3Request
+    entry: RouteEntry
+    target: BackendTarget
+    identity: Identity
+    copy_source: CopySourcePlan | None
+
+    def __init__(self) -> None:
+        raise TypeError("a ForwardPlan comes from authorize() only")
+
+
+def authorize(
+    request: S3Request,
+    entry: RouteEntry,
+    identity: Identity,
+    *,
+    copy_source: CopySourcePlan | None = None,
+) -> ForwardPlan:
+    """The plan for a request that its caller may make.
+
+    Raises: S3Error AccessDenied; ServiceUnavailable where the route is suspended or unresolved.
+    """
+    action = request.action
+    assert action is not None, "answered locally"
+    if not _is_allowed(request, entry, identity, action):
+        raise s3_error("AccessDenied")
+    target = available_target(entry)
+    plan = object.__new__(ForwardPlan)
+    plan.request, plan.entry, plan.target = request, entry, target
+    plan.identity, plan.copy_source = identity, copy_source
+    return plan
+
+
+def authorize_copy_source(
+    entry: RouteEntry, identity: Identity, key: bytes, version_id: bytes | None
+) -> CopySourcePlan:
+    """Raises: S3Error AccessDenied where the caller may not read the source of a copy."""
+    action = "s3:GetObjectVersion" if version_id else "s3:GetObject"
+    if identity.kind is IdentityKind.ANONYMOUS or not may(entry, identity, action, key):
+        raise s3_error("AccessDenied")
+    return CopySourcePlan(available_target(entry), key, version_id)
+
+
+def available_target(entry: RouteEntry) -> BackendTarget:
+    """Raises: S3Error ServiceUnavailable where the route is not active."""
+    if entry.target is None or entry.route.state is not RouteState.ACTIVE:
+        raise s3_error("ServiceUnavailable", f"The route is {entry.route.state.value.lower()}.")
+    return entry.target
+
+
+def may(entry: RouteEntry, identity: Identity, action: str, key: bytes) -> bool:
+    """Whether any rule grants the action on that key."""
+    return deciding_rule(entry, identity, action, key) is not None
+
+
+def deciding_rule(entry: RouteEntry, identity: Identity, action: str, key: bytes) -> int | None:
+    """The index of the first rule that grants the action on that key."""
+    for index, rule in _granting(entry, identity, action):
+        if not rule.prefixes or any(
+            prefix_matches(prefix, key) for prefix in _expanded(rule.prefixes, identity)
+        ):
+            return index
+    return None
+
+
+def may_list(entry: RouteEntry, identity: Identity, action: str, prefix: bytes) -> bool:
+    """Whether the caller may list what starts with `prefix`.
+
+    A rule prefix `P` without a slash allows only prefixes that start with `P/`: a listing of `P`
+    itself would show `P-private/`.
+    """
+    for _, rule in _granting(entry, identity, action):
+        if not rule.prefixes:
+            return True
+        for allowed in _expanded(rule.prefixes, identity):
+            folder = allowed if not allowed or allowed.endswith(b"/") else allowed + b"/"
+            if prefix.startswith(folder):
+                return True
+    return False
+
+
+def may_anything(entry: RouteEntry, identity: Identity) -> bool:
+    """Whether any rule of the route means this caller at all."""
+    return any(
+        subject_matches(subject, identity)
+        for rule in entry.route.access
+        for subject in rule.subjects
+    )
+
+
+def may_somewhere(entry: RouteEntry, identity: Identity, action: str) -> bool:
+    """Whether any rule grants the action on any key (the coarse check of a batch)."""
+    return next(_granting(entry, identity, action), None) is not None
+
+
+def prefix_matches(prefix: bytes, key: bytes) -> bool:
+    """Empty or ending in `/`: starts-with. Otherwise `data` means `data` and `data/…` only."""
+    if not prefix or prefix.endswith(b"/"):
+        return key.startswith(prefix)
+    return key == prefix or key.startswith(prefix + b"/")
+
+
+def _is_allowed(request: S3Request, entry: RouteEntry, identity: Identity, action: str) -> bool:
+    operation = request.operation
+    if operation.answer is Answer.LIST:
+        return may_list(entry, identity, action, request.query.get(b"prefix", b""))
+    if operation.answer is Answer.BATCH_DELETE:
+        versioned = operation.versioned_action
+        assert versioned is not None
+        return any(may_somewhere(entry, identity, name) for name in (action, versioned))
+    return may(entry, identity, action, request.key)
+
+
+def _granting(
+    entry: RouteEntry, identity: Identity, action: str
+) -> Iterator[tuple[int, AccessRule]]:
+    """The rules that grant the action to this caller, whatever the key."""
+    if identity.kind is IdentityKind.ANONYMOUS and action not in ANONYMOUS_ACTIONS:
+        return iter(())
+    return (
+        (index, rule)
+        for index, rule in enumerate(entry.route.access)
+        if action in rule.actions
+        and any(subject_matches(subject, identity) for subject in rule.subjects)
+    )
+
+
+def _expanded(prefixes: tuple[str, ...], identity: Identity) -> Iterable[bytes]:
+    """Prefixes with their placeholders replaced once; one that cannot be replaced is left out."""
+    for prefix in prefixes:
+        if "${" not in prefix:
+            yield prefix.encode()
+            continue
+        values = identity.placeholders()
+        used = [values[name] for name in _PLACEHOLDER.findall(prefix)]
+        if all(value and not _UNSAFE_VALUE.search(value) for value in used):
+            yield _PLACEHOLDER.sub(partial(_value_of, values), prefix).encode()
+
+
+def _value_of(values: dict[str, str | None], match: re.Match[str]) -> str:
+    return values[match[0]] or ""

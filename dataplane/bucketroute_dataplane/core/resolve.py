@@ -1,0 +1,145 @@
+"""Snapshot → look-up tables, and bucket name → route.
+
+A `RouteIndex` is built once a snapshot and never changes; a request keeps the one it began with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.identity import Identity, access_key_identity
+from bucketroute_dataplane.core.names import BucketNames, encode_key
+from bucketroute_snapshot import (
+    AddressingStyle,
+    Backend,
+    ClassSettings,
+    NetworkScope,
+    Route,
+    Secret,
+    Snapshot,
+    SnapshotSecrets,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a backend's sockets go: one connection pool each."""
+
+    host: str
+    port: int
+    is_tls: bool
+    network_scope: NetworkScope
+    ca_bundle: str | None
+    connect_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendTarget:
+    """What is precomputed of a backend: the Host header and what stands before the key."""
+
+    backend: Backend
+    endpoint: Endpoint
+    host: bytes
+    base_path: bytes
+    names: BucketNames
+
+    def object_path(self, key: bytes) -> bytes:
+        """The percent-encoded path of a client's key, as it is signed and sent."""
+        return self.base_path + encode_key(self.names.prefix.encode() + key)
+
+    @property
+    def bucket_path(self) -> bytes:
+        return self.base_path.rstrip(b"/") or b"/"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntry:
+    """A route with its precomputed target; `target` is None for an unresolved route."""
+
+    route: Route
+    target: BackendTarget | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.route.namespace}/{self.route.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A caller's key and whom it stands for."""
+
+    identity: Identity
+    secret: Secret
+
+
+class RouteIndex:
+    """O(1) look-ups of buckets and access keys in one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+        self.settings: ClassSettings = snapshot.settings
+        self.entries: tuple[RouteEntry, ...] = tuple(map(_entry, snapshot.routes))
+        self.domains: tuple[bytes, ...] = tuple(
+            domain.encode().lower() for domain in snapshot.settings.domains
+        )
+        self._local = {(e.route.namespace, e.route.bucket): e for e in self.entries}
+        self._exported = {e.route.bucket: e for e in self.entries if e.route.exported}
+        self.access_keys: Mapping[str, AccessKey] = {
+            key.access_key_id: AccessKey(
+                access_key_identity(key.namespace, key.name), key.secret_access_key
+            )
+            for key in secrets.access_keys
+        }
+
+    def find(self, bucket: str, identity: Identity) -> RouteEntry:
+        """The caller's own namespace first, so that no foreign route can shadow its own.
+
+        Raises: S3Error NoSuchBucket.
+        """
+        entry = self._local.get((identity.namespace or "", bucket)) or self._exported.get(bucket)
+        if entry is None:
+            raise s3_error("NoSuchBucket", BucketName=bucket)
+        return entry
+
+    def visible(self, identity: Identity) -> Iterator[RouteEntry]:
+        """Every route that this caller could name, whether or not it may use it."""
+        for entry in self.entries:
+            if self._visible_entry(entry.route.bucket, identity) is entry:
+                yield entry
+
+    def _visible_entry(self, bucket: str, identity: Identity) -> RouteEntry | None:
+        return self._local.get((identity.namespace or "", bucket)) or self._exported.get(bucket)
+
+
+def _entry(route: Route) -> RouteEntry:
+    return RouteEntry(route, _target(route) if route.backend is not None else None)
+
+
+def _target(route: Route) -> BackendTarget:
+    backend = route.backend
+    assert backend is not None
+    url = urlsplit(backend.endpoint)
+    is_tls = url.scheme == "https"
+    host = url.netloc.encode()
+    path = b"/%s/" % backend.bucket.encode()
+    if backend.addressing_style is AddressingStyle.VIRTUAL:
+        host, path = backend.bucket.encode() + b"." + host, b"/"
+    name = host.decode().rpartition(":")[0] if url.port is not None else host.decode()
+    return BackendTarget(
+        backend=backend,
+        endpoint=Endpoint(
+            host=name.strip("[]"),
+            port=url.port or (443 if is_tls else 80),
+            is_tls=is_tls,
+            network_scope=backend.network_scope,
+            ca_bundle=backend.ca_bundle,
+            connect_seconds=route.timeouts.connect_seconds,
+        ),
+        host=host,
+        base_path=path,
+        names=BucketNames(
+            virtual_bucket=route.bucket, backend_bucket=backend.bucket, prefix=backend.prefix
+        ),
+    )
