@@ -1,0 +1,226 @@
+"""The measuring itself: rounds in which every target meets every scenario, interleaved."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http.client import HTTPResponse
+from pathlib import Path
+
+from bench.processes import (
+    BackendCounts,
+    BenchmarkError,
+    Cores,
+    Stub,
+    family,
+    peak_rss_bytes,
+    pinned,
+    reset_peak_rss,
+    running,
+    running_stub,
+)
+from bench.programs import compiled
+from bench.requests import CLIENT, object_path, signed_head, write_requests
+from bench.scenarios import KiB, Scenario
+from bench.targets import Signer, Surroundings, Target
+
+GiB = 1024**3
+LOADGEN_TIMEOUT_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the generator saw. `cpu_seconds` is the proxy's; percentiles are of whole requests."""
+
+    began: int
+    answered: int
+    completed: int
+    failed: int
+    wrong_bodies: int
+    reconnects: int
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+    p50_us: float
+    p90_us: float
+    p99_us: float
+    max_us: float
+    first_error: str
+
+    @property
+    def requests_per_second(self) -> float:
+        return self.completed / self.seconds
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.bytes / self.seconds
+
+    @property
+    def cpu_seconds_per_1000_requests(self) -> float:
+        return self.cpu_seconds / self.completed * 1000
+
+    @property
+    def cpu_seconds_per_gib(self) -> float:
+        return self.cpu_seconds / self.bytes * GiB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One target under one scenario in one round."""
+
+    round_number: int
+    target: str
+    scenario: Scenario
+    load: Load | None
+    backend: BackendCounts
+    peak_rss_bytes: int
+    problems: tuple[str, ...]
+
+    @property
+    def counts(self) -> bool:
+        """Whether its figures may be used."""
+        return self.load is not None and not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    targets: tuple[Target, ...]
+    scenarios: tuple[Scenario, ...]
+    rounds: int
+    window_seconds: float
+    warm_up_seconds: float
+
+
+def run(plan: Plan, around: Surroundings, cores: Cores) -> Iterator[Window]:
+    """Raises: BenchmarkError when a target does not start or fails its first request."""
+    for number in range(plan.rounds):
+        print(f"round {number + 1} of {plan.rounds}", file=sys.stderr, flush=True)
+        with ExitStack() as stack:
+            stub = stack.enter_context(running_stub(around, cores))
+            pids = {
+                target.name: stack.enter_context(running(target, around, cores))
+                for target in plan.targets
+            }
+            for target in plan.targets:
+                _check_first_request(target)
+            # Odd rounds go the other way, so that no target always follows the same neighbour.
+            order = plan.targets if number % 2 == 0 else plan.targets[::-1]
+            for scenario in plan.scenarios:
+                for target in order:
+                    requests = _requests_file(around.directory, target, scenario)
+                    load = _loadgen_argv(plan, target, scenario, requests)
+                    window = _window(target, scenario, pids[target.name], stub, cores, load)
+                    yield replace(window, round_number=number)
+
+
+def _check_first_request(target: Target) -> None:
+    """A right signature is served; a wrong one is refused by a target that checks signatures."""
+    status, length = _small_get(target, CLIENT.secret_access_key)
+    if (status, length) != (200, 4 * KiB):
+        raise BenchmarkError(f"{target.name} answered a GET with {status} and {length} bytes")
+    if not target.checks_signatures:
+        return
+    status, _ = _small_get(target, "not-the-secret")
+    if status != 403:
+        raise BenchmarkError(f"{target.name} answered a wrong signature with {status}, not 403")
+
+
+def _small_get(target: Target, secret_access_key: str) -> tuple[int, int]:
+    head = signed_head(
+        "GET",
+        object_path(4 * KiB, 0),
+        port=target.port,
+        size_bytes=0,
+        by=replace(CLIENT, secret_access_key=secret_access_key),
+        now=datetime.now(UTC),
+    )
+    with socket.create_connection(("127.0.0.1", target.port), timeout=10) as connection:
+        connection.sendall(head)
+        response = HTTPResponse(connection)
+        response.begin()
+        return response.status, len(response.read())
+
+
+def _requests_file(directory: Path, target: Target, scenario: Scenario) -> Path:
+    """Signed anew for every window: S3 signatures live 15 minutes."""
+    path = directory / "requests.bin"
+    write_requests(
+        path,
+        scenario.method,
+        size_bytes=scenario.size_bytes,
+        port=target.port,
+        now=datetime.now(UTC),
+    )
+    return path
+
+
+def _loadgen_argv(
+    plan: Plan, target: Target, scenario: Scenario, requests: Path
+) -> tuple[str, ...]:
+    options = {
+        "-p": target.port,
+        "-r": requests,
+        "-m": scenario.method,
+        "-s": scenario.size_bytes,
+        "-c": scenario.concurrency,
+        "-w": plan.warm_up_seconds,
+        "-d": plan.window_seconds,
+    }
+    pairs = (str(word) for option in options.items() for word in option)
+    return (str(compiled("loadgen")), *pairs)
+
+
+def _window(
+    target: Target, scenario: Scenario, pid: int, stub: Stub, cores: Cores, argv: tuple[str, ...]
+) -> Window:
+    pids = family(pid)
+    reset_peak_rss(pids)
+    stub.take_counts()
+    done = subprocess.run(
+        pinned(cores.rest, (*argv, "-P", ",".join(map(str, pids)))),
+        capture_output=True,
+        text=True,
+        timeout=LOADGEN_TIMEOUT_SECONDS,
+        check=False,
+    )
+    load = Load(**json.loads(done.stdout)) if done.stdout else None
+    backend = stub.take_counts()
+    found = _problems(target, scenario, load, backend)
+    if load is None:
+        found.append(f"the generator gave up: {done.stderr.strip()}")
+    return Window(
+        round_number=0,
+        target=target.name,
+        scenario=scenario,
+        load=load,
+        backend=backend,
+        peak_rss_bytes=peak_rss_bytes(pids),
+        problems=tuple(found),
+    )
+
+
+def _problems(
+    target: Target, scenario: Scenario, load: Load | None, backend: BackendCounts
+) -> list[str]:
+    """Why the figures of a window may not be used; empty when they may."""
+    facts = [
+        (backend.unsigned_requests, "backend requests were not signed"),
+        (backend.chunked_uploads, "uploads reached the backend chunked"),
+        (backend.wrong_bodies, "uploads reached the backend with a wrong body"),
+        (backend.short_bodies, "uploads reached the backend cut short"),
+    ]
+    if target.signer is Signer.BACKEND:
+        facts.append((backend.signed_by_other_key, "backend requests bore another key's signature"))
+    if load is not None:
+        reached = backend.uploads if scenario.method == "PUT" else backend.requests
+        facts += [
+            (load.failed, f"requests failed ({load.first_error})"),
+            (load.wrong_bodies, "pieces of answers were wrong"),
+            (max(0, load.answered - reached), "answers came without the backend"),
+            (int(load.completed == 0), "window saw no request complete"),
+        ]
+    return [f"{count} {text}" for count, text in facts if count]

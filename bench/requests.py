@@ -1,0 +1,93 @@
+"""Signed request heads for the load generator.
+
+The signer is the benchmark's own, and small: the code under test must not make the requests that
+it is measured with. Source: AWS "Authenticating Requests: Using the Authorization Header (SigV4)".
+"""
+
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+REGION = "us-east-1"
+BUCKET = "vbucket"
+KEY_COUNT = 256
+"""Distinct keys per file, so that no proxy gains by remembering the last signature or path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    access_key_id: str
+    secret_access_key: str
+
+
+# Of no use anywhere: the stub is the only backend that knows them.
+CLIENT = Credentials(
+    access_key_id="AKIDBENCHCLIENT00001",
+    secret_access_key="benchclientsecretbenchclientsecret000001",
+)
+BACKEND = Credentials(
+    access_key_id="AKIDBENCHBACKEND0001",
+    secret_access_key="benchbackendsecretbenchbackendsecret0001",
+)
+
+
+def object_path(size_bytes: int, index: int) -> str:
+    """The path of an object of that size: the stub reads the size back from it."""
+    return f"/{BUCKET}/{size_bytes}/dir/key-{index:06d}.bin"
+
+
+def signed_head(
+    method: str, path: str, *, port: int, size_bytes: int, by: Credentials, now: datetime
+) -> bytes:
+    """A request head such as an SDK sends; `path` needs no percent-encoding, `now` is in UTC."""
+    time = now.strftime("%Y%m%dT%H%M%SZ")
+    fields = {
+        "host": f"127.0.0.1:{port}",
+        "x-amz-content-sha256": "UNSIGNED-PAYLOAD",
+        "x-amz-date": time,
+    }
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in fields.items()),
+        "user-agent: aws-sdk-go-v2/1.30 os/linux lang/go",
+        "accept-encoding: identity",
+        "amz-sdk-invocation-id: 7b1b33a0-63b4-4d4e-9a83-0f1d0a0e2f11",
+        f"authorization: {_authorization(method, path, fields, by)}",
+    ]
+    if method == "PUT":
+        lines += [f"content-length: {size_bytes}", "content-type: application/octet-stream"]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _authorization(method: str, path: str, fields: dict[str, str], by: Credentials) -> str:
+    time = fields["x-amz-date"]
+    names = ";".join(fields)
+    canonical_fields = "".join(f"{name}:{value}\n" for name, value in fields.items())
+    canonical = f"{method}\n{path}\n\n{canonical_fields}\n{names}\nUNSIGNED-PAYLOAD"
+    scope = f"{time[:8]}/{REGION}/s3/aws4_request"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    key = f"AWS4{by.secret_access_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    text = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{digest}".encode()
+    signature = hmac.digest(key, text, "sha256").hex()
+    credential = f"{by.access_key_id}/{scope}"
+    return f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+
+
+def write_requests(path: Path, method: str, *, size_bytes: int, port: int, now: datetime) -> None:
+    """Write KEY_COUNT heads as `loadgen` reads them: little-endian uint32 length, then the head."""
+    with path.open("wb") as file:
+        for index in range(KEY_COUNT):
+            head = signed_head(
+                method,
+                object_path(size_bytes, index),
+                port=port,
+                size_bytes=size_bytes,
+                by=CLIENT,
+                now=now,
+            )
+            file.write(struct.pack("<I", len(head)) + head)

@@ -1,0 +1,88 @@
+"""What is measured, and which ratios are demanded of BucketRoute."""
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import product
+
+KiB = 1024
+MiB = 1024 * KiB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    method: str
+    size_bytes: int
+    concurrency: int
+
+    @property
+    def name(self) -> str:
+        whole, unit = (
+            (self.size_bytes // MiB, "MiB")
+            if self.size_bytes >= MiB
+            else (self.size_bytes // KiB, "KiB")
+        )
+        return f"{self.method} {whole} {unit} c{self.concurrency}"
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the cost is that of a request, rather than that of its bytes."""
+        return self.size_bytes < MiB
+
+
+class Measure(Enum):
+    CPU = "CPU"
+    P50 = "p50"
+    P99 = "p99"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """The median of the same-round ratios of BucketRoute to `peer` is at most `limit`."""
+
+    scenario: Scenario
+    peer: str
+    limit: float
+    measure: Measure = Measure.CPU
+    is_required: bool = False
+    """A required goal that is missed fails the run; the others are shown."""
+
+
+def _pair(size_bytes: int, concurrency: int) -> tuple[Scenario, Scenario]:
+    get = Scenario(method="GET", size_bytes=size_bytes, concurrency=concurrency)
+    return get, Scenario(method="PUT", size_bytes=size_bytes, concurrency=concurrency)
+
+
+_SMALL_C1 = _pair(4 * KiB, 1)
+_SMALL_C16 = _pair(4 * KiB, 16)
+_MEDIUM_C8 = _pair(1 * MiB, 8)
+_LARGE_C1 = _pair(64 * MiB, 1)
+_LARGE_C4 = _pair(64 * MiB, 4)
+_LARGE_C16 = _pair(64 * MiB, 16)
+
+QUICK = (*_SMALL_C16, *_LARGE_C4)
+
+FULL = (
+    *(
+        scenario
+        for size_bytes, concurrency in product((4 * KiB, 1 * MiB, 64 * MiB), (1, 4, 16))
+        for scenario in _pair(size_bytes, concurrency)
+    ),
+    *_MEDIUM_C8,
+)
+
+QUICK_GOALS = (
+    *(Goal(scenario=s, peer="nginx", limit=9.0, is_required=True) for s in _SMALL_C16),
+    *(Goal(scenario=s, peer="nginx", limit=1.5, is_required=True) for s in _LARGE_C4),
+)
+
+FULL_GOALS = (
+    *QUICK_GOALS,
+    *(Goal(scenario=s, peer="envoy", limit=1.0) for s in _SMALL_C16),
+    *(Goal(scenario=s, peer="nginx", limit=4.5) for s in _SMALL_C16),
+    *(Goal(scenario=s, peer="nginx", limit=1.8) for s in _MEDIUM_C8),
+    *(Goal(scenario=s, peer="nginx", limit=0.85) for s in _LARGE_C1),
+    Goal(scenario=_LARGE_C4[0], peer="nginx", limit=0.8),
+    Goal(scenario=_LARGE_C16[1], peer="nginx", limit=0.6),
+    Goal(scenario=_SMALL_C1[0], peer="envoy", limit=1.0, measure=Measure.P50),
+    Goal(scenario=_SMALL_C1[0], peer="envoy", limit=1.2, measure=Measure.P99),
+)
