@@ -1,0 +1,182 @@
+"""The parts that signing and verifying share: canonical forms, dates, scope, signing keys.
+
+No header table, no policy and no clock here.  Everything is bytes, as on the wire.
+
+Sources: AWS "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)"
+and RFC 3986 section 2.3 for the unreserved characters.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from hmac import digest as hmac_digest
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+ALGORITHM = b"AWS4-HMAC-SHA256"
+SCOPE_TERMINATOR = b"aws4_request"
+
+UNSIGNED_PAYLOAD = b"UNSIGNED-PAYLOAD"
+STREAMING_SIGNED = b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+STREAMING_SIGNED_TRAILER = b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+STREAMING_UNSIGNED_TRAILER = b"STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+EMPTY_SHA256 = sha256(b"").hexdigest().encode()
+
+_UNRESERVED = "-_.~"
+_is_plain_path = re.compile(rb"[A-Za-z0-9\-._~/]+").fullmatch
+_is_unreserved = re.compile(rb"[A-Za-z0-9\-._~]*").fullmatch
+_is_amz_date = re.compile(rb"[0-9]{8}T[0-9]{6}Z").fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialScope:
+    """Day, region and service that a signing key is good for."""
+
+    date: bytes
+    region: bytes
+    service: bytes
+
+    @property
+    def encoded(self) -> bytes:
+        """The scope as it stands in the string to sign."""
+        return b"%s/%s/%s/aws4_request" % (self.date, self.region, self.service)
+
+
+class SigningKeys:
+    """A bounded memory of derived signing keys, owned by whoever verifies or signs.
+
+    The secret is part of the key of an entry, so a rotated secret never meets an old signing key.
+    When full, the oldest entry goes.  Not for use by several threads.
+    """
+
+    __slots__ = ("_keys", "_maxsize")
+
+    def __init__(self, *, maxsize: int = 4096) -> None:
+        self._keys: dict[tuple[str, bytes], bytes] = {}
+        self._maxsize = maxsize
+
+    def derive(self, secret_access_key: str, scope: CredentialScope) -> bytes:
+        """Return the signing key, remembered or freshly derived; nothing is stored.
+
+        Source: AWS "Calculating a Signature".
+        """
+        known = self._keys.get((secret_access_key, scope.encoded))
+        if known is not None:
+            return known
+        key = b"AWS4" + secret_access_key.encode()
+        for part in (scope.date, scope.region, scope.service, SCOPE_TERMINATOR):
+            key = hmac_digest(key, part, "sha256")
+        return key
+
+    def remember(self, secret_access_key: str, scope: CredentialScope, key: bytes) -> None:
+        """Keep a key that has proved its use.
+
+        Apart from `derive` so that requests which fail verification, whose region and date anyone
+        can invent, push nothing out.
+        """
+        entry = (secret_access_key, scope.encoded)
+        if entry in self._keys:
+            return
+        if len(self._keys) >= self._maxsize:
+            del self._keys[next(iter(self._keys))]
+        self._keys[entry] = key
+
+
+def canonical_path(raw_path: bytes) -> bytes:
+    """Decode once, encode once; dot and empty segments stay, as S3 does (and only S3)."""
+    if _is_plain_path(raw_path):
+        return raw_path
+    return quote_from_bytes(unquote_to_bytes(raw_path), safe="/" + _UNRESERVED).encode() or b"/"
+
+
+def split_query(raw_query: bytes) -> list[tuple[bytes, bytes]]:
+    """Split a raw query into decoded (name, value) pairs in their order on the wire.
+
+    A flag has an empty value and empty segments vanish.  A literal '+' is a space, as MinIO and
+    Ceph read it in both the signature and the request; clients that mean a plus send %2B, and
+    botocore never sends a literal '+' at all.  Whoever acts on the query must read '+' alike.
+    """
+    pairs = []
+    for segment in raw_query.split(b"&"):
+        if segment:
+            name, _, value = segment.partition(b"=")
+            pairs.append((_decode_component(name), _decode_component(value)))
+    return pairs
+
+
+def _decode_component(component: bytes) -> bytes:
+    if _is_unreserved(component):
+        return component
+    return unquote_to_bytes(component.replace(b"+", b" "))
+
+
+def _encode_component(component: bytes) -> bytes:
+    if _is_unreserved(component):
+        return component
+    return quote_from_bytes(component, safe=_UNRESERVED).encode()
+
+
+def encode_query(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the canonical query of decoded pairs: encoded, sorted by name, then by value."""
+    encoded = sorted([(_encode_component(name), _encode_component(value)) for name, value in pairs])
+    return b"&".join([b"%s=%s" % pair for pair in encoded])
+
+
+def fold_headers(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Map lower-case names to values; values of a repeated header are joined with ','."""
+    folded = dict(headers)
+    if len(folded) == len(headers):
+        return folded
+    folded = {}
+    for name, value in headers:
+        earlier = folded.get(name)
+        trimmed = trim_value(value)
+        folded[name] = trimmed if earlier is None else b"%s,%s" % (earlier, trimmed)
+    return folded
+
+
+def trim_value(value: bytes) -> bytes:
+    """Strip a header value and collapse the white space inside it to single spaces."""
+    return b" ".join(value.split())
+
+
+def canonical_request(
+    method: bytes,
+    path: bytes,
+    *,
+    query: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    signed_headers: bytes,
+    payload_hash: bytes,
+) -> bytes:
+    """Join canonical parts; `headers` come in the order of `signed_headers`, each trimmed here."""
+    lines = b"".join([b"%s:%s\n" % (name, b" ".join(value.split())) for name, value in headers])
+    parts = (method, path, query, lines, signed_headers, payload_hash)
+    return b"%s\n%s\n%s\n%s\n%s\n%s" % parts
+
+
+def string_to_sign(amz_date: bytes, scope: bytes, request: bytes) -> bytes:
+    """Return what the signing key signs for a canonical request."""
+    digest = sha256(request).hexdigest().encode()
+    return b"AWS4-HMAC-SHA256\n%s\n%s\n%s" % (amz_date, scope, digest)
+
+
+def hex_signature(signing_key: bytes, to_sign: bytes) -> bytes:
+    """Return the signature as 64 lower-case hexadecimal digits."""
+    return hmac_digest(signing_key, to_sign, "sha256").hex().encode()
+
+
+def format_amz_date(moment: datetime) -> bytes:
+    """Return `YYYYMMDD'T'HHMMSS'Z'` of an aware datetime."""
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ").encode()
+
+
+def parse_amz_date(text: bytes) -> datetime | None:
+    """Read `YYYYMMDD'T'HHMMSS'Z'` as an aware UTC datetime; None when it is anything else."""
+    if not _is_amz_date(text):
+        return None
+    try:
+        return datetime.fromisoformat(text.decode())
+    except ValueError:  # the shape is right and the day is not, as in 20260231T000000Z
+        return None

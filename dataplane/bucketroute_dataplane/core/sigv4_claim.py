@@ -1,0 +1,166 @@
+"""What a SigV4-signed request claims, and the checks that the header and the query form share.
+
+Nothing here says whether a claim is true; `sigv4_verify` does.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from bucketroute_dataplane.core.errors import S3Error, s3_error
+from bucketroute_dataplane.core.sigv4_canonical import (
+    SCOPE_TERMINATOR,
+    CredentialScope,
+    canonical_path,
+    canonical_request,
+    encode_query,
+    string_to_sign,
+)
+
+# STREAMING-… is an open set here: which of them is served is for the caller to decide.
+_is_payload_hash = re.compile(rb"UNSIGNED-PAYLOAD|[0-9a-f]{64}|STREAMING-[A-Z0-9\-]+").fullmatch
+_is_name_list = re.compile(rb"[a-z0-9!#$%&'*+\-.^_`|~]+(?:;[a-z0-9!#$%&'*+\-.^_`|~]+)*").fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigV4Claim:
+    """A well-formed and still unproved claim to be `access_key_id`.
+
+    `timestamp` is `amz_date` as it was signed. `payload_hash` is the value of
+    x-amz-content-sha256. `expires_seconds` is set for a presigned URL only.
+    """
+
+    access_key_id: str
+    scope: CredentialScope
+    signed_headers: tuple[bytes, ...]
+    signature: bytes = field(repr=False)
+    amz_date: datetime
+    timestamp: bytes
+    expires_seconds: int | None
+    payload_hash: bytes
+    security_token: bytes | None = field(repr=False)
+    canonical_request: bytes = field(repr=False)
+
+    @property
+    def is_presigned(self) -> bool:
+        return self.expires_seconds is not None
+
+    @property
+    def string_to_sign(self) -> bytes:
+        return string_to_sign(self.timestamp, self.scope.encoded, self.canonical_request)
+
+
+class SignedRequest(NamedTuple):
+    """The parts of a request that its signature covers; `query` is decoded, `headers` folded."""
+
+    method: bytes
+    raw_path: bytes
+    query: list[tuple[bytes, bytes]]
+    headers: Mapping[bytes, bytes]
+    service: bytes
+
+
+class ClaimTerms(NamedTuple):
+    """The terms of a signature as either form states them; `code` is that form's error code."""
+
+    code: str
+    credential: bytes
+    signed_headers: bytes
+    signature: bytes
+    amz_date: datetime
+    timestamp: bytes
+    expires_seconds: int | None
+    payload_hash: bytes
+    security_token: bytes | None
+
+
+def build_claim(request: SignedRequest, terms: ClaimTerms) -> SigV4Claim:
+    """Check the terms against the request and join the two.
+
+    Raises: S3Error(terms.code) for a malformed credential or list of names;
+        S3Error(AccessDenied) when `host` or an x-amz-* header is not signed;
+        S3Error(SignatureDoesNotMatch) when a signed header is absent;
+        S3Error(InvalidArgument) for a malformed payload hash.
+    """
+    access_key_id, scope = _credential(terms, request.service)
+    names = _signed_names(terms, request.headers)
+    if not _is_payload_hash(terms.payload_hash):
+        raise s3_error(
+            "InvalidArgument",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING-* value "
+            "or a SHA-256 in hex.",
+        )
+    query = [pair for pair in request.query if pair[0] != b"X-Amz-Signature"]
+    return SigV4Claim(
+        access_key_id=access_key_id,
+        scope=scope,
+        signed_headers=names,
+        signature=terms.signature,
+        amz_date=terms.amz_date,
+        timestamp=terms.timestamp,
+        expires_seconds=terms.expires_seconds,
+        payload_hash=terms.payload_hash,
+        security_token=terms.security_token,
+        canonical_request=canonical_request(
+            request.method,
+            canonical_path(request.raw_path),
+            query=encode_query(query) if query else b"",
+            headers=[(name, request.headers[name]) for name in names],
+            signed_headers=terms.signed_headers,
+            payload_hash=terms.payload_hash,
+        ),
+    )
+
+
+def _credential(terms: ClaimTerms, service: bytes) -> tuple[str, CredentialScope]:
+    text = terms.credential
+    parts = text.split(b"/")
+    if len(parts) != 5 or not all(parts) or parts[4] != SCOPE_TERMINATOR or not text.isascii():
+        raise s3_error(
+            terms.code,
+            "Credential is malformed; "
+            'expecting "<access key ID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
+        )
+    access_key_id, date, region, claimed_service, _ = parts
+    if claimed_service != service:
+        raise s3_error(
+            terms.code,
+            f'Incorrect service "{claimed_service.decode()}". '
+            f'This endpoint belongs to "{service.decode()}".',
+        )
+    if date != terms.timestamp[:8]:
+        raise s3_error(
+            terms.code,
+            f'Invalid credential date "{date.decode()}". '
+            f'This date is not the same as X-Amz-Date: "{terms.timestamp[:8].decode()}".',
+        )
+    return access_key_id.decode(), CredentialScope(date=date, region=region, service=service)
+
+
+def _signed_names(terms: ClaimTerms, headers: Collection[bytes]) -> tuple[bytes, ...]:
+    """Split SignedHeaders and make sure that nothing S3 acts on was left out of it."""
+    if not _is_name_list(terms.signed_headers):
+        raise s3_error(terms.code, "SignedHeaders must be lower-case header names joined by ';'.")
+    names = tuple(terms.signed_headers.split(b";"))
+    if b"host" not in names:
+        raise _not_signed(b"host")
+    for name in headers:
+        if name.startswith(b"x-amz-") and name not in names:
+            raise _not_signed(name)
+    for name in names:
+        if name not in headers:
+            raise s3_error(
+                "SignatureDoesNotMatch",
+                f'The signed header "{name.decode()}" is not part of the request.',
+            )
+    return names
+
+
+def _not_signed(name: bytes) -> S3Error:
+    return s3_error(
+        "AccessDenied",
+        "There were headers present in the request which were not signed: "
+        + name.decode("ascii", "replace"),
+    )

@@ -1,0 +1,82 @@
+"""Signs requests to backends with SigV4 in the Authorization header.
+
+Low level on purpose: whether a request may be signed is decided by the caller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bucketroute_dataplane.core.sigv4_canonical import (
+    CredentialScope,
+    SigningKeys,
+    canonical_path,
+    canonical_request,
+    fold_headers,
+    hex_signature,
+    string_to_sign,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningCredentials:
+    """Keys of a backend; `session_token` is None for static ones."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsignedRequest:
+    """What goes to the backend, before it is signed.
+
+    `raw_path` and `canonical_query` (made by `encode_query`) are the bytes of the request target.
+    Every header in `headers` is signed: lower-case names, `host` among them, and none of those
+    that signing adds.
+    """
+
+    method: bytes
+    raw_path: bytes
+    canonical_query: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+    payload_hash: bytes
+
+
+def sign_headers(
+    request: UnsignedRequest,
+    *,
+    credentials: SigningCredentials,
+    region: bytes,
+    amz_date: bytes,
+    keys: SigningKeys,
+    service: bytes = b"s3",
+) -> list[tuple[bytes, bytes]]:
+    """Return the headers to add: x-amz-date, x-amz-content-sha256, the token, authorization.
+
+    `amz_date` is the text that `format_amz_date` makes.
+    """
+    added = [(b"x-amz-content-sha256", request.payload_hash), (b"x-amz-date", amz_date)]
+    if credentials.session_token is not None:
+        added.append((b"x-amz-security-token", credentials.session_token.encode()))
+    headers = sorted(fold_headers([*request.headers, *added]).items())
+    signed_headers = b";".join([name for name, _ in headers])
+    canonical = canonical_request(
+        request.method,
+        canonical_path(request.raw_path),
+        query=request.canonical_query,
+        headers=headers,
+        signed_headers=signed_headers,
+        payload_hash=request.payload_hash,
+    )
+    scope = CredentialScope(date=amz_date[:8], region=region, service=service)
+    key = keys.derive(credentials.secret_access_key, scope)
+    keys.remember(credentials.secret_access_key, scope, key)
+    signature = hex_signature(key, string_to_sign(amz_date, scope.encoded, canonical))
+    authorization = b"AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
+        credentials.access_key_id.encode(),
+        scope.encoded,
+        signed_headers,
+        signature,
+    )
+    added.append((b"authorization", authorization))
+    return added

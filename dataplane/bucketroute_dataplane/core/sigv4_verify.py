@@ -1,0 +1,62 @@
+"""Decides whether a SigV4 claim is true and fresh."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hmac import compare_digest
+
+from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.sigv4_canonical import SigningKeys, hex_signature
+from bucketroute_dataplane.core.sigv4_claim import SigV4Claim
+
+# AWS's own tolerance between the client's clock and ours.
+MAX_CLOCK_SKEW_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedSignature:
+    """A proved claim, and what the signatures of its body's chunks are chained from."""
+
+    seed_signature: bytes
+    signing_key: bytes = field(repr=False)
+    scope: bytes
+    timestamp: bytes
+
+
+def verify(
+    claim: SigV4Claim,
+    secret_access_key: str,
+    *,
+    now: datetime,
+    keys: SigningKeys,
+    max_clock_skew_seconds: int = MAX_CLOCK_SKEW_SECONDS,
+) -> VerifiedSignature:
+    """Prove a claim with the secret of its access key.
+
+    Raises: S3Error(RequestTimeTooSkewed) when a header-signed request is too old or too new;
+        S3Error(AccessDenied) when a presigned URL has expired or is not valid yet;
+        S3Error(SignatureDoesNotMatch).
+    """
+    _check_time(claim, now, max_skew=timedelta(seconds=max_clock_skew_seconds))
+    key = keys.derive(secret_access_key, claim.scope)
+    expected = hex_signature(key, claim.string_to_sign)
+    if not compare_digest(expected, claim.signature):
+        raise s3_error("SignatureDoesNotMatch")
+    keys.remember(secret_access_key, claim.scope, key)
+    return VerifiedSignature(
+        seed_signature=expected,
+        signing_key=key,
+        scope=claim.scope.encoded,
+        timestamp=claim.timestamp,
+    )
+
+
+def _check_time(claim: SigV4Claim, now: datetime, *, max_skew: timedelta) -> None:
+    age = now - claim.amz_date
+    if claim.expires_seconds is None:
+        if abs(age) > max_skew:
+            raise s3_error("RequestTimeTooSkewed")
+        return
+    if age < -max_skew:
+        raise s3_error("AccessDenied", "Request is not valid yet.")
+    if age > timedelta(seconds=claim.expires_seconds):
+        raise s3_error("AccessDenied", "Request has expired.")
