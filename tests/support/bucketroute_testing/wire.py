@@ -1,5 +1,4 @@
 """The recording S3 backend: ordinary S3 semantics by default, anything where a test scripts it.
-it.
 
     with WireBackend() as backend:
         backend.script("PUT", "/data/slow*", read=ReadPlan(pause_at_bytes=MiB, pause_seconds=5))

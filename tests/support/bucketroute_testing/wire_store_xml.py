@@ -1,5 +1,4 @@
-"""The XML half of the recording backend's store: listings, batch delete, the parts of a Complete.
-"""
+"""The XML half of the recording backend's store: listings, batch delete, a Complete's parts."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
