@@ -1,0 +1,185 @@
+"""Which headers cross the proxy, in both directions. Allow-lists in, a deny-list out.
+
+Everything that is forwarded to the backend is signed. What is in no list is dropped: hop-by-hop
+headers, cookies, the client's own credentials, `x-forwarded-*`, `Accept-Encoding` (a backend must
+not compress what we stream) and whatever a future SDK invents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.messages import Header, Headers, RequestHead
+from bucketroute_dataplane.core.operations import Operation
+
+MAX_METADATA_BYTES = 2048  # AWS "Working with object metadata"
+
+_SSE_CUSTOMER = b"x-amz-server-side-encryption-customer-"
+_COPY_SSE_CUSTOMER = b"x-amz-copy-source-server-side-encryption-customer-"
+
+
+def _names(text: bytes) -> frozenset[bytes]:
+    return frozenset(text.split())
+
+
+_EVERY = _names(b"x-amz-request-payer x-amz-expected-bucket-owner")
+_CONDITIONS = _names(b"if-match if-none-match")
+_READ = _CONDITIONS | _names(
+    b"range if-range if-modified-since if-unmodified-since x-amz-checksum-mode"
+)
+_DESCRIPTION = _names(
+    b"cache-control content-disposition content-encoding content-language content-type expires "
+    b"x-amz-storage-class x-amz-tagging x-amz-website-redirect-location x-amz-acl"
+)
+_INTEGRITY = _names(b"content-md5 x-amz-sdk-checksum-algorithm")
+_COPY = _names(
+    b"x-amz-metadata-directive x-amz-tagging-directive x-amz-copy-source-range "
+    b"x-amz-source-expected-bucket-owner"
+)
+
+# Operation → names and prefixes that it forwards, beside _EVERY. `x-amz-checksum-` is an open
+# set: SDKs keep adding algorithms, and the backend is the one to judge them.
+_ALLOWED: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
+    "ListObjects": (_names(b"x-amz-optional-object-attributes"), ()),
+    "ListObjectsV2": (_names(b"x-amz-optional-object-attributes"), ()),
+    "ListObjectVersions": (_names(b"x-amz-optional-object-attributes"), ()),
+    "ListMultipartUploads": (frozenset(), ()),
+    "DeleteObjects": (frozenset(), ()),
+    "GetObject": (_READ, (_SSE_CUSTOMER,)),
+    "HeadObject": (_READ, (_SSE_CUSTOMER,)),
+    "GetObjectAttributes": (
+        _names(b"x-amz-object-attributes x-amz-max-parts x-amz-part-number-marker"),
+        (_SSE_CUSTOMER,),
+    ),
+    "GetObjectTagging": (frozenset(), ()),
+    "PutObjectTagging": (_INTEGRITY | _names(b"content-type"), (b"x-amz-checksum-",)),
+    "DeleteObjectTagging": (frozenset(), ()),
+    "PutObject": (
+        _CONDITIONS | _DESCRIPTION | _INTEGRITY,
+        (b"x-amz-meta-", b"x-amz-checksum-", b"x-amz-server-side-encryption"),
+    ),
+    "CopyObject": (
+        _CONDITIONS | _DESCRIPTION | _COPY,
+        (
+            b"x-amz-meta-",
+            b"x-amz-checksum-",
+            b"x-amz-server-side-encryption",
+            b"x-amz-copy-source-if-",
+            _COPY_SSE_CUSTOMER,
+        ),
+    ),
+    "DeleteObject": (_names(b"if-match"), (b"x-amz-if-match-",)),
+    "CreateMultipartUpload": (
+        _DESCRIPTION | _names(b"x-amz-sdk-checksum-algorithm"),
+        (b"x-amz-meta-", b"x-amz-checksum-", b"x-amz-server-side-encryption"),
+    ),
+    "UploadPart": (_INTEGRITY, (b"x-amz-checksum-", _SSE_CUSTOMER)),
+    "UploadPartCopy": (
+        _names(b"x-amz-copy-source-range x-amz-source-expected-bucket-owner"),
+        (b"x-amz-copy-source-if-", _COPY_SSE_CUSTOMER, _SSE_CUSTOMER),
+    ),
+    "CompleteMultipartUpload": (
+        _CONDITIONS | _INTEGRITY | _names(b"content-type x-amz-mp-object-size"),
+        (b"x-amz-checksum-", _SSE_CUSTOMER),
+    ),
+    "AbortMultipartUpload": (_names(b"x-amz-if-match-initiated-time"), ()),
+    "ListParts": (frozenset(), (_SSE_CUSTOMER,)),
+}
+
+# Canned ACLs that keep the object private to its owners; any other would publish it.
+_PRIVATE_ACLS = _names(b"private bucket-owner-full-control bucket-owner-read")
+# Dropping one of these would change what the request means, so it is refused instead.
+_REFUSED_PREFIXES = (b"x-amz-grant-", b"x-amz-object-lock-")
+
+# Response headers that stop here, each group with its reason.
+_RESPONSE_DENIED = (
+    # hop-by-hop (RFC 9110 §7.6.1), or a matter between the proxy and the backend
+    _names(
+        b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade "
+        b"proxy-authenticate proxy-authorization www-authenticate alt-svc "
+        b"strict-transport-security content-security-policy"
+    )
+    # set anew by the proxy
+    | _names(b"date server server-timing x-amz-request-id x-amz-id-2")
+    # names the backend, its account or its network
+    | _names(
+        b"location set-cookie forwarded via x-forwarded-for x-forwarded-host x-forwarded-port "
+        b"x-forwarded-proto x-amz-bucket-region x-amz-access-point-alias "
+        b"x-amz-server-side-encryption-aws-kms-key-id x-ms-encryption-key-sha256 "
+        b"x-goog-encryption-key-sha256"
+    )
+    # replaced by the client's own value (see `response_headers`)
+    | _names(b"x-amz-server-side-encryption-customer-key-md5")
+)
+_RESPONSE_DENIED_PREFIXES = (b"x-minio-", b"x-rgw-", b"x-guploader-")
+
+
+def forwarded_headers(
+    operation: Operation, head: RequestHead, *, backend_is_tls: bool
+) -> list[Header]:
+    """The client's headers that go to the backend, in their order.
+
+    Raises: S3Error MetadataTooLarge; NotImplemented for what cannot be dropped silently;
+    InvalidRequest for a customer's encryption key on its way to a plaintext backend.
+    """
+    names, prefixes = _ALLOWED[operation.name]
+    names = names | _EVERY
+    forwarded = []
+    metadata_bytes = 0
+    for header in head.headers:
+        name, value = header
+        if name in names or (prefixes and name.startswith(prefixes)):
+            if name.startswith(b"x-amz-meta-"):
+                metadata_bytes += len(name) - len(b"x-amz-meta-") + len(value)
+            forwarded.append(header)
+        elif name.startswith(_REFUSED_PREFIXES):
+            raise s3_error("NotImplemented", f"The header {name.decode()} is not implemented.")
+    if metadata_bytes > MAX_METADATA_BYTES:
+        raise s3_error("MetadataTooLarge")
+    if operation.body.value != "none" or operation.is_copy:
+        _check_acl(head)
+    if not backend_is_tls:
+        _refuse_customer_keys(forwarded)
+    return forwarded
+
+
+def _check_acl(head: RequestHead) -> None:
+    acl = head.get(b"x-amz-acl")
+    if acl is not None and acl not in _PRIVATE_ACLS:
+        raise s3_error("NotImplemented", "Only private canned ACLs are supported.")
+
+
+def _refuse_customer_keys(forwarded: Headers) -> None:
+    if any(name.startswith((_SSE_CUSTOMER, _COPY_SSE_CUSTOMER)) for name, _ in forwarded):
+        raise s3_error(
+            "InvalidRequest",
+            "Requests with a customer-provided encryption key need a backend that is reached by "
+            "a secure connection.",
+        )
+
+
+def response_headers(backend: Headers, head: RequestHead) -> Iterator[Header]:
+    """What of a backend's response headers the client sees; repeated headers stay repeated.
+
+    The customer-key digest is answered with the client's own value, which SDKs compare.
+    """
+    for header in backend:
+        name = header[0]
+        if name not in _RESPONSE_DENIED and not name.startswith(_RESPONSE_DENIED_PREFIXES):
+            yield header
+        elif name == b"x-amz-request-id":
+            yield (b"x-bucketroute-backend-request-id", header[1])
+        elif name == b"x-amz-server-side-encryption-customer-key-md5":
+            own = head.get(name)
+            if own is not None:
+                yield (name, own)
+
+
+def without_aws_chunked(value: bytes) -> bytes:
+    """A Content-Encoding value less the `aws-chunked` token, which is framing and no coding.
+
+    Stored with the object it would make strict clients fail on every later read.
+    """
+    codings = [coding.strip() for coding in value.split(b",")]
+    return b",".join(c for c in codings if c and c.lower() != b"aws-chunked")
