@@ -1,0 +1,83 @@
+"""A route's two names for the same bucket and keys, and how keys look on the wire.
+
+Clients know the virtual bucket; the backend knows its own bucket and, in front of every key, a
+prefix. Nothing that goes to a client may hold the backend's names: `mentions_backend` is the
+check for text of unknown content.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote_from_bytes, unquote
+
+from bucketroute_dataplane.core.errors import s3_error
+
+MAX_KEY_BYTES = 1024  # AWS "Object key naming guidelines"
+
+_UNRESERVED = "-._~"
+_is_plain_key = re.compile(rb"[A-Za-z0-9\-._~/]*").fullmatch
+_is_plain_value = re.compile(rb"[A-Za-z0-9\-._~]*").fullmatch
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_DOT_SEGMENT = re.compile(rb"(?:^|/)\.\.?(?:/|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketNames:
+    """What a route's bucket and keys are called on either side.
+
+    `prefix` stands in front of every key at the backend: empty, or ending in `/`. `backend_host`
+    is the backend's `host[:port]`, empty where it is not known.
+    """
+
+    virtual_bucket: str
+    backend_bucket: str
+    prefix: str
+    backend_host: str = ""
+
+    def to_backend_key(self, key: str) -> str:
+        return self.prefix + key
+
+    def from_backend_key(self, key: str) -> str | None:
+        """The client's name of a backend key; None where it is not under the route's prefix."""
+        return key[len(self.prefix) :] if key.startswith(self.prefix) else None
+
+    def mentions_backend(self, text: str) -> bool:
+        """Whether the text holds the backend's bucket, prefix or host, also percent-encoded."""
+        plain = text.lower()
+        decoded = unquote(plain)
+        return any(name in plain or name in decoded for name in self._backend_names())
+
+    def _backend_names(self) -> list[str]:
+        host = self.backend_host.rpartition(":")[0] or self.backend_host
+        folder = self.prefix.rstrip("/")
+        names = [self.prefix, host]
+        if self.backend_bucket != self.virtual_bucket:
+            names.append(self.backend_bucket)
+        # A folder of one or two letters is part of nearly every text; with its slash it is not.
+        names += [folder] if len(folder) > 2 else []
+        return [name.lower() for name in names if name]
+
+
+def encode_key(key: bytes) -> bytes:
+    """Percent-encode all but `A-Z a-z 0-9 - . _ ~ /`, once, with upper-case digits.
+
+    Source: AWS "Create a signed AWS API request", UriEncode.
+    """
+    return key if _is_plain_key(key) else quote_from_bytes(key, safe="/" + _UNRESERVED).encode()
+
+
+def encode_query_value(value: bytes) -> bytes:
+    """Like `encode_key`, but `/` is encoded too, so that a value can inject no parameter."""
+    return value if _is_plain_value(value) else quote_from_bytes(value, safe=_UNRESERVED).encode()
+
+
+def check_key(key: bytes) -> None:
+    """Accepts `a//b` and `dir/`; refuses what cannot be signed or shown unambiguously.
+
+    Raises: S3Error KeyTooLongError, InvalidRequest.
+    """
+    if len(key) > MAX_KEY_BYTES:
+        raise s3_error("KeyTooLongError")
+    if _CONTROL.search(key) or (b"." in key and _DOT_SEGMENT.search(key)):
+        raise s3_error("InvalidRequest", "The key holds a control character or a dot segment.")
