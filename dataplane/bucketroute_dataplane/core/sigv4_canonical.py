@@ -15,7 +15,6 @@ from hmac import digest as hmac_digest
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 ALGORITHM = b"AWS4-HMAC-SHA256"
-SCOPE_TERMINATOR = b"aws4_request"
 
 UNSIGNED_PAYLOAD = b"UNSIGNED-PAYLOAD"
 STREAMING_SIGNED = b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
@@ -29,6 +28,10 @@ _is_unreserved = re.compile(rb"[A-Za-z0-9\-._~]*").fullmatch
 _is_amz_date = re.compile(rb"[0-9]{8}T[0-9]{6}Z").fullmatch
 
 
+def encode_scope(date: bytes, region: bytes, service: bytes) -> bytes:
+    return b"%s/%s/%s/aws4_request" % (date, region, service)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialScope:
     """Day, region and service that a signing key is good for."""
@@ -40,13 +43,13 @@ class CredentialScope:
     @property
     def encoded(self) -> bytes:
         """The scope as it stands in the string to sign."""
-        return b"%s/%s/%s/aws4_request" % (self.date, self.region, self.service)
+        return encode_scope(self.date, self.region, self.service)
 
 
 class SigningKeys:
     """A bounded memory of derived signing keys, owned by whoever verifies or signs.
 
-    The secret is part of the key of an entry, so a rotated secret never meets an old signing key.
+    The secret is part of an entry's key, so a rotated secret never meets an old signing key.
     When full, the oldest entry goes.  Not for use by several threads.
     """
 
@@ -56,26 +59,28 @@ class SigningKeys:
         self._keys: dict[tuple[str, bytes], bytes] = {}
         self._maxsize = maxsize
 
-    def derive(self, secret_access_key: str, scope: CredentialScope) -> bytes:
-        """Return the signing key, remembered or freshly derived; nothing is stored.
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def derive(self, secret_access_key: str, scope: bytes) -> bytes:
+        """Return the signing key of an encoded scope, remembered or fresh; nothing is stored.
 
         Source: AWS "Calculating a Signature".
         """
-        known = self._keys.get((secret_access_key, scope.encoded))
-        if known is not None:
-            return known
-        key = b"AWS4" + secret_access_key.encode()
-        for part in (scope.date, scope.region, scope.service, SCOPE_TERMINATOR):
-            key = hmac_digest(key, part, "sha256")
+        key = self._keys.get((secret_access_key, scope))
+        if key is None:
+            key = b"AWS4" + secret_access_key.encode()
+            for part in scope.split(b"/"):
+                key = hmac_digest(key, part, "sha256")
         return key
 
-    def remember(self, secret_access_key: str, scope: CredentialScope, key: bytes) -> None:
+    def remember(self, secret_access_key: str, scope: bytes, key: bytes) -> None:
         """Keep a key that has proved its use.
 
-        Apart from `derive` so that requests which fail verification, whose region and date anyone
-        can invent, push nothing out.
+        Apart from `derive` so that requests which fail verification, whose region anyone can
+        invent, push nothing out.
         """
-        entry = (secret_access_key, scope.encoded)
+        entry = (secret_access_key, scope)
         if entry in self._keys:
             return
         if len(self._keys) >= self._maxsize:

@@ -7,11 +7,11 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.sigv4_canonical import (
-    SCOPE_TERMINATOR,
     CredentialScope,
     canonical_path,
     canonical_request,
@@ -21,6 +21,12 @@ from bucketroute_dataplane.core.sigv4_canonical import (
 
 # STREAMING-… is an open set here: which of them is served is for the caller to decide.
 _is_payload_hash = re.compile(rb"UNSIGNED-PAYLOAD|[0-9a-f]{64}|STREAMING-[A-Z0-9\-]+").fullmatch
+# IAM ends access key IDs at 128 characters; the limit leaves room for other issuers.
+_is_credential = re.compile(
+    rb"[!-.0-~]{1,256}/[0-9]{8}/[!-.0-~]{1,64}/[!-.0-~]{1,64}/aws4_request"
+).fullmatch
+# User metadata is at most 2 KiB, names and values; no other list of headers comes near that.
+_MAX_SIGNED_HEADERS_BYTES = 4096
 _is_name_list = re.compile(rb"[a-z0-9!#$%&'*+\-.^_`|~]+(?:;[a-z0-9!#$%&'*+\-.^_`|~]+)*").fullmatch
 
 
@@ -84,14 +90,23 @@ def build_claim(request: SignedRequest, terms: ClaimTerms) -> SigV4Claim:
         S3Error(SignatureDoesNotMatch) when a signed header is absent;
         S3Error(InvalidArgument) for a malformed payload hash.
     """
-    access_key_id, scope = _credential(terms, request.service)
-    names = _signed_names(terms, request.headers)
+    access_key_id, scope, names = _parse_identity(
+        terms.credential, terms.signed_headers, request.service, terms.code
+    )
+    if scope.date != terms.timestamp[:8]:
+        raise s3_error(
+            terms.code,
+            f'Invalid credential date "{scope.date.decode()}". '
+            f'This date is not the same as X-Amz-Date: "{terms.timestamp[:8].decode()}".',
+        )
+    _check_names(names, request.headers)
     if not _is_payload_hash(terms.payload_hash):
         raise s3_error(
             "InvalidArgument",
             "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING-* value "
             "or a SHA-256 in hex.",
         )
+    headers = request.headers
     query = [pair for pair in request.query if pair[0] != b"X-Amz-Signature"]
     return SigV4Claim(
         access_key_id=access_key_id,
@@ -107,55 +122,52 @@ def build_claim(request: SignedRequest, terms: ClaimTerms) -> SigV4Claim:
             request.method,
             canonical_path(request.raw_path),
             query=encode_query(query) if query else b"",
-            headers=[(name, request.headers[name]) for name in names],
+            headers=[(name, headers[name]) for name in names],
             signed_headers=terms.signed_headers,
             payload_hash=terms.payload_hash,
         ),
     )
 
 
-def _credential(terms: ClaimTerms, service: bytes) -> tuple[str, CredentialScope]:
-    text = terms.credential
-    parts = text.split(b"/")
-    if len(parts) != 5 or not all(parts) or parts[4] != SCOPE_TERMINATOR or not text.isascii():
+# Pure, so remembering it is no state: a client repeats its credential and its list of names on
+# every request of a day.  The two limits below bound what strangers can have remembered.
+@lru_cache(maxsize=1024)
+def _parse_identity(
+    credential: bytes, signed_headers: bytes, service: bytes, code: str
+) -> tuple[str, CredentialScope, tuple[bytes, ...]]:
+    if not _is_credential(credential):
         raise s3_error(
-            terms.code,
+            code,
             "Credential is malformed; "
             'expecting "<access key ID>/YYYYMMDD/REGION/SERVICE/aws4_request".',
         )
-    access_key_id, date, region, claimed_service, _ = parts
+    access_key_id, date, region, claimed_service, _ = credential.split(b"/")
     if claimed_service != service:
         raise s3_error(
-            terms.code,
+            code,
             f'Incorrect service "{claimed_service.decode()}". '
             f'This endpoint belongs to "{service.decode()}".',
         )
-    if date != terms.timestamp[:8]:
-        raise s3_error(
-            terms.code,
-            f'Invalid credential date "{date.decode()}". '
-            f'This date is not the same as X-Amz-Date: "{terms.timestamp[:8].decode()}".',
-        )
-    return access_key_id.decode(), CredentialScope(date=date, region=region, service=service)
-
-
-def _signed_names(terms: ClaimTerms, headers: Collection[bytes]) -> tuple[bytes, ...]:
-    """Split SignedHeaders and make sure that nothing S3 acts on was left out of it."""
-    if not _is_name_list(terms.signed_headers):
-        raise s3_error(terms.code, "SignedHeaders must be lower-case header names joined by ';'.")
-    names = tuple(terms.signed_headers.split(b";"))
+    if len(signed_headers) > _MAX_SIGNED_HEADERS_BYTES or not _is_name_list(signed_headers):
+        raise s3_error(code, "SignedHeaders must be lower-case header names joined by ';'.")
+    names = tuple(signed_headers.split(b";"))
     if b"host" not in names:
         raise _not_signed(b"host")
-    for name in headers:
-        if name.startswith(b"x-amz-") and name not in names:
-            raise _not_signed(name)
-    for name in names:
-        if name not in headers:
-            raise s3_error(
-                "SignatureDoesNotMatch",
-                f'The signed header "{name.decode()}" is not part of the request.',
-            )
-    return names
+    scope = CredentialScope(date=date, region=region, service=service)
+    return access_key_id.decode(), scope, names
+
+
+def _check_names(names: tuple[bytes, ...], headers: Collection[bytes]) -> None:
+    """Refuse a request with an x-amz-* header outside the signature, or a signed one absent."""
+    unsigned = [name for name in headers if name.startswith(b"x-amz-") and name not in names]
+    if unsigned:
+        raise _not_signed(unsigned[0])
+    absent = [name for name in names if name not in headers]
+    if absent:
+        raise s3_error(
+            "SignatureDoesNotMatch",
+            f'The signed header "{absent[0].decode()}" is not part of the request.',
+        )
 
 
 def _not_signed(name: bytes) -> S3Error:

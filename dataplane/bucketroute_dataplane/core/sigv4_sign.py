@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bucketroute_dataplane.core.sigv4_canonical import (
-    CredentialScope,
     SigningKeys,
     canonical_path,
     canonical_request,
+    encode_scope,
     fold_headers,
     hex_signature,
     string_to_sign,
@@ -68,13 +68,13 @@ def sign_headers(
         signed_headers=signed_headers,
         payload_hash=request.payload_hash,
     )
-    scope = CredentialScope(date=amz_date[:8], region=region, service=service)
+    scope = encode_scope(amz_date[:8], region, service)
     key = keys.derive(credentials.secret_access_key, scope)
     keys.remember(credentials.secret_access_key, scope, key)
-    signature = hex_signature(key, string_to_sign(amz_date, scope.encoded, canonical))
+    signature = hex_signature(key, string_to_sign(amz_date, scope, canonical))
     authorization = b"AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
         credentials.access_key_id.encode(),
-        scope.encoded,
+        scope,
         signed_headers,
         signature,
     )

@@ -37,15 +37,16 @@ def verify(
         S3Error(SignatureDoesNotMatch).
     """
     _check_time(claim, now, max_skew=timedelta(seconds=max_clock_skew_seconds))
-    key = keys.derive(secret_access_key, claim.scope)
+    scope = claim.scope.encoded
+    key = keys.derive(secret_access_key, scope)
     expected = hex_signature(key, claim.string_to_sign)
     if not compare_digest(expected, claim.signature):
         raise s3_error("SignatureDoesNotMatch")
-    keys.remember(secret_access_key, claim.scope, key)
+    keys.remember(secret_access_key, scope, key)
     return VerifiedSignature(
         seed_signature=expected,
         signing_key=key,
-        scope=claim.scope.encoded,
+        scope=scope,
         timestamp=claim.timestamp,
     )
 
