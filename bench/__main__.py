@@ -71,6 +71,8 @@ def read_options(argv: Sequence[str]) -> Options:
     given = parser.parse_args(argv)
     matrix = MATRICES[given.matrix]
     commands = dict(peer.partition("=")[::2] for peer in given.peer)
+    if not all(commands.values()):
+        parser.error("--peer takes NAME=COMMAND")
     names = tuple((given.targets or matrix.targets).split(","))
     names += tuple(name for name in commands if name not in names)
     unknown = set(names) - {"nginx", "envoy", "bucketroute"} - commands.keys()
@@ -106,6 +108,8 @@ def measured(options: Options, lines: Path) -> list[Window]:
     with tempfile.TemporaryDirectory(prefix="bucketroute-bench-") as directory:
         around = Surroundings(directory=Path(directory), stub_port=free_port())
         plan = Plan(
+            around=around,
+            cores=Cores.of_this_machine(),
             targets=configured(options, around),
             scenarios=options.matrix.scenarios,
             rounds=options.rounds,
@@ -113,7 +117,7 @@ def measured(options: Options, lines: Path) -> list[Window]:
             warm_up_seconds=options.warm_up_seconds,
         )
         with lines.open("w") as file:
-            for window in run(plan, around, Cores.of_this_machine()):
+            for window in run(plan):
                 windows.append(window)
                 print(report.json_line(window), file=file, flush=True)
     return windows
@@ -143,6 +147,8 @@ def main(argv: Sequence[str]) -> int:
         windows = measured(options, lines)
     except (BenchmarkError, ProgramMissingError) as exc:
         print(f"bench: {exc}", file=sys.stderr)
+        if lines.exists() and not lines.stat().st_size:
+            lines.unlink()
         return 2
     verdicts = report.judge(options.matrix.goals, report.Results(windows))
     text = summary(options, windows, verdicts)

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.client import HTTPResponse
-from pathlib import Path
 
 from bench.processes import (
     BackendCounts,
@@ -29,7 +28,8 @@ from bench.scenarios import KiB, Scenario
 from bench.targets import Signer, Surroundings, Target
 
 GiB = 1024**3
-LOADGEN_TIMEOUT_SECONDS = 120.0
+LOADGEN_GRACE_SECONDS = 60.0
+"""Beyond warm-up and window; the generator itself gives up draining after 20 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +88,8 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
+    around: Surroundings
+    cores: Cores
     targets: tuple[Target, ...]
     scenarios: tuple[Scenario, ...]
     rounds: int
@@ -95,14 +97,14 @@ class Plan:
     warm_up_seconds: float
 
 
-def run(plan: Plan, around: Surroundings, cores: Cores) -> Iterator[Window]:
+def run(plan: Plan) -> Iterator[Window]:
     """Raises: BenchmarkError when a target does not start or fails its first request."""
     for number in range(plan.rounds):
         print(f"round {number + 1} of {plan.rounds}", file=sys.stderr, flush=True)
         with ExitStack() as stack:
-            stub = stack.enter_context(running_stub(around, cores))
+            stub = stack.enter_context(running_stub(plan.around, plan.cores))
             pids = {
-                target.name: stack.enter_context(running(target, around, cores))
+                target.name: stack.enter_context(running(target, plan.around, plan.cores))
                 for target in plan.targets
             }
             for target in plan.targets:
@@ -111,9 +113,7 @@ def run(plan: Plan, around: Surroundings, cores: Cores) -> Iterator[Window]:
             order = plan.targets if number % 2 == 0 else plan.targets[::-1]
             for scenario in plan.scenarios:
                 for target in order:
-                    requests = _requests_file(around.directory, target, scenario)
-                    load = _loadgen_argv(plan, target, scenario, requests)
-                    window = _window(target, scenario, pids[target.name], stub, cores, load)
+                    window = _window(plan, target, scenario, pids[target.name], stub)
                     yield replace(window, round_number=number)
 
 
@@ -145,22 +145,42 @@ def _small_get(target: Target, secret_access_key: str) -> tuple[int, int]:
         return response.status, len(response.read())
 
 
-def _requests_file(directory: Path, target: Target, scenario: Scenario) -> Path:
-    """Signed anew for every window: S3 signatures live 15 minutes."""
-    path = directory / "requests.bin"
-    write_requests(
-        path,
+def _window(plan: Plan, target: Target, scenario: Scenario, pid: int, stub: Stub) -> Window:
+    try:
+        pids = family(pid)
+        reset_peak_rss(pids)
+        stub.take_counts()
+        load, complaint = _load(plan, target, scenario, pids)
+        peak = peak_rss_bytes(pids)
+    except OSError as exc:
+        raise BenchmarkError(f"{target.name} ended while it was measured: {exc}") from exc
+    backend = stub.take_counts()
+    problems = _problems(target, scenario, load, backend)
+    if load is None:
+        problems.append(f"the generator gave up: {complaint}")
+    return Window(
+        round_number=0,
+        target=target.name,
+        scenario=scenario,
+        load=load,
+        backend=backend,
+        peak_rss_bytes=peak,
+        problems=tuple(problems),
+    )
+
+
+def _load(
+    plan: Plan, target: Target, scenario: Scenario, pids: list[int]
+) -> tuple[Load | None, str]:
+    """Run the generator once: what it saw, or None and why there is nothing."""
+    requests = plan.around.directory / "requests.bin"
+    write_requests(  # anew for every window: S3 signatures live 15 minutes
+        requests,
         scenario.method,
         size_bytes=scenario.size_bytes,
         port=target.port,
         now=datetime.now(UTC),
     )
-    return path
-
-
-def _loadgen_argv(
-    plan: Plan, target: Target, scenario: Scenario, requests: Path
-) -> tuple[str, ...]:
     options = {
         "-p": target.port,
         "-r": requests,
@@ -169,38 +189,18 @@ def _loadgen_argv(
         "-c": scenario.concurrency,
         "-w": plan.warm_up_seconds,
         "-d": plan.window_seconds,
+        "-P": ",".join(map(str, pids)),
     }
     pairs = (str(word) for option in options.items() for word in option)
-    return (str(compiled("loadgen")), *pairs)
-
-
-def _window(
-    target: Target, scenario: Scenario, pid: int, stub: Stub, cores: Cores, argv: tuple[str, ...]
-) -> Window:
-    pids = family(pid)
-    reset_peak_rss(pids)
-    stub.take_counts()
     done = subprocess.run(
-        pinned(cores.rest, (*argv, "-P", ",".join(map(str, pids)))),
+        pinned(plan.cores.rest, (str(compiled("loadgen")), *pairs)),
         capture_output=True,
         text=True,
-        timeout=LOADGEN_TIMEOUT_SECONDS,
+        timeout=plan.warm_up_seconds + plan.window_seconds + LOADGEN_GRACE_SECONDS,
         check=False,
     )
     load = Load(**json.loads(done.stdout)) if done.stdout else None
-    backend = stub.take_counts()
-    found = _problems(target, scenario, load, backend)
-    if load is None:
-        found.append(f"the generator gave up: {done.stderr.strip()}")
-    return Window(
-        round_number=0,
-        target=target.name,
-        scenario=scenario,
-        load=load,
-        backend=backend,
-        peak_rss_bytes=peak_rss_bytes(pids),
-        problems=tuple(found),
-    )
+    return load, done.stderr.strip()
 
 
 def _problems(
@@ -221,6 +221,9 @@ def _problems(
             (load.failed, f"requests failed ({load.first_error})"),
             (load.wrong_bodies, "pieces of answers were wrong"),
             (max(0, load.answered - reached), "answers came without the backend"),
-            (int(load.completed == 0), "window saw no request complete"),
+            (
+                int(load.completed == 0),
+                "window without one complete request (use longer --seconds)",
+            ),
         ]
     return [f"{count} {text}" for count, text in facts if count]

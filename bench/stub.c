@@ -95,14 +95,13 @@ static void begin(Connection *c, const char *head) {
   count_signature(head);
   if (field(head, "transfer-encoding")) {
     counts.chunked_uploads++;
-    return refuse(c, "501 Not Implemented");
-  }
-  if (!is_object) return refuse(c, "404 Not Found");
-  if (!strncmp(head, "PUT ", 4)) {
-    if (c->expected != size) return refuse(c, "400 Bad Request");
+    refuse(c, "501 Not Implemented");
+  } else if (!is_object) {
+    refuse(c, "404 Not Found");
+  } else if (!strncmp(head, "PUT ", 4) && c->expected == size) {
     if (field(head, "expect")) send(c->fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL);
     c->state = READ_BODY;
-  } else if (c->expected) {
+  } else if (c->expected || !strncmp(head, "PUT ", 4)) {
     refuse(c, "400 Bad Request");
   } else if (!strncmp(head, "GET ", 4)) {
     answer(c, "200 OK", size, true);
