@@ -1,0 +1,3 @@
+module bucketroute.io/e2e/pause
+
+go 1.24

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# images.sh VERB...: container images as archives in $BUCKETROUTE_CACHE/images/NAME.tar, named
+# localhost/NAME:e2e, made without a registry or a daemon. An archive that is current is kept.
+#
+#   base                            Python on Debian: what the Dockerfiles build upon here
+#   build NAME DOCKERFILE CONTEXT   an image of this project
+#   python-client                   the workload of the tests: Python, boto3, the MinIO client
+#   pause | coredns | minio         one program of tools/build.sh each, built if need be
+#
+# BASE_IMAGE=REFERENCE builds upon that image instead of `base`, where a registry can be reached.
+# Root is needed. Prints the path of each archive.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/cache.sh"
+
+BASE=localhost/base:e2e
+SUITE=bookworm # its Python is the oldest that we support
+PACKAGES=python3,python3-venv,libc-bin,dash,coreutils,base-files,tzdata,netbase,media-types,ca-certificates
+
+bld() { command buildah --root "$CACHE/buildah" --runroot "$CACHE/buildah-run" --log-level error "$@"; }
+
+base() {
+  local archive=$IMAGES/base-rootfs.tar new=$IMAGES/base-rootfs.new.tar key="$SUITE $PACKAGES"
+  if ! is_current "$archive" "$key"; then
+    # shellcheck disable=SC2016
+    # `extract` runs no package's own scripts; the only one of them that we miss joins the
+    # certificates to one file.
+    mmdebstrap --quiet --variant=extract --include="$PACKAGES" \
+      --dpkgopt='path-exclude=/usr/share/'{doc,man,locale}'/*' \
+      --customize-hook='cat "$1"/usr/share/ca-certificates/mozilla/*.crt > "$1"/etc/ssl/certs/ca-certificates.crt' \
+      "$SUITE" "$new"
+    mv "$new" "$archive"
+    echo "$key" > "$archive.key"
+    report base "$archive"
+  fi
+  printf 'FROM scratch\nADD base-rootfs.tar /\nCMD ["python3"]\n' |
+    bld bud --quiet --layers --tag "$BASE" --file - "$IMAGES" > /dev/null
+}
+
+# bud NAME DOCKERFILE CONTEXT [ARGUMENT...]: builds, and writes the archive if the image is new
+bud() {
+  local name=$1 dockerfile=$2 context=$3 id archive=$IMAGES/$1.tar
+  shift 3
+  id=$(bld bud --quiet --layers --isolation chroot "$@" --tag "localhost/$name:e2e" --file "$dockerfile" "$context" | tail -1)
+  if ! is_current "$archive" "$id"; then
+    rm -f "$archive.new"
+    bld push --quiet "$id" "docker-archive:$archive.new:localhost/$name:e2e"
+    mv "$archive.new" "$archive"
+    echo "$id" > "$archive.key"
+    report "$name" "$archive"
+  fi
+  echo "$archive"
+}
+
+# build NAME DOCKERFILE CONTEXT: on the base image, with this machine's way to the package index
+build() {
+  local settings paths=() volumes=()
+  [ -n "${BASE_IMAGE:-}" ] || base
+  settings=$(mktemp -d)
+  mapfile -t paths < <(python3 "$here/pip_settings.py" "$settings/pip.conf")
+  volumes=(--volume "$settings/pip.conf:/etc/pip.conf:ro")
+  for path in "${paths[@]}"; do volumes+=(--volume "$path:$path:ro"); done
+  bud "$@" --build-arg "BASE_IMAGE=${BASE_IMAGE:-$BASE}" "${volumes[@]}"
+  rm -rf "$settings"
+}
+
+program() { # NAME: an image with that static program and nothing else
+  "$here/build.sh" "$1"
+  printf 'FROM scratch\nCOPY %s /%s\nENTRYPOINT ["/%s"]\n' "$1" "$1" "$1" > "$IMAGES/$1.Dockerfile"
+  bud "$1" "$IMAGES/$1.Dockerfile" "$BIN"
+}
+
+[ $# -gt 0 ] || die "usage: images.sh base|python-client|pause|coredns|minio... | build NAME DOCKERFILE CONTEXT"
+[ "$(id -u)" = 0 ] || die "needs root"
+if [ "$1" = build ]; then
+  [ $# = 4 ] || die "usage: images.sh build NAME DOCKERFILE CONTEXT"
+  build "$2" "$3" "$4"
+  exit
+fi
+for image in "$@"; do
+  SECONDS=0
+  case $image in
+    base) base ;;
+    python-client) build python-client "$here/python-client.Dockerfile" "$here" ;;
+    pause | coredns | minio) program "$image" ;;
+    *) die "unknown image: $image" ;;
+  esac
+done
