@@ -1,0 +1,138 @@
+"""Fixtures of the data plane's end-to-end tests: backends, gateways, certificates.
+
+MinIO proves signing, STS and framing; moto takes the keys that MinIO refuses; the recording backend
+shows the bytes. Backends and the gateways in front of them live for the whole run; a test that
+changes a gateway starts its own with `start_gateway`.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from bucketroute_testing.embedded import EmbeddedBackend
+from bucketroute_testing.gateway import (
+    BACKEND_BUCKET,
+    DOMAIN,
+    BackendUnderTest,
+    Gateway,
+    GatewayOptions,
+    minio_backend,
+    moto_backend,
+    running_gateway,
+)
+from bucketroute_testing.minio import Minio, MinioSettings
+from bucketroute_testing.oidc import OidcIssuer
+from bucketroute_testing.tally import BackendTally
+from bucketroute_testing.tls import CertificateFiles, make_certificate
+from bucketroute_testing.wire import WireBackend
+
+StartGateway = Callable[..., Gateway]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "moto: runs on the embedded backend")
+    tally = BackendTally(Path(__file__).parent, os.environ)
+    config.pluginmanager.register(tally, "bucketroute-backends")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> CertificateFiles:
+    names = ("localhost", DOMAIN, f"*.{DOMAIN}")
+    return make_certificate(tmp_path_factory.mktemp("tls"), names=names)
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[OidcIssuer]:
+    with OidcIssuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def minio(tmp_path_factory: pytest.TempPathFactory, issuer: OidcIssuer) -> Iterator[Minio]:
+    """A real MinIO; a test that asks for it is marked `minio`."""
+    running = Minio(MinioSettings(directory=tmp_path_factory.mktemp("minio"), issuer=issuer))
+    try:
+        running.create_bucket(BACKEND_BUCKET, is_versioned=True)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBackend]:
+    """The embedded backend; a test that asks for it is marked `moto`."""
+    running = EmbeddedBackend(tmp_path_factory.mktemp("moto"))
+    try:
+        with closing(moto_backend(running).direct_client()) as client:
+            client.create_bucket(Bucket=BACKEND_BUCKET)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("minio", marks=pytest.mark.minio),
+        pytest.param("moto", marks=pytest.mark.moto),
+    ],
+)
+def backend(request: pytest.FixtureRequest) -> BackendUnderTest:
+    """Each of the backends that store objects for real."""
+    if request.param == "minio":
+        return minio_backend(request.getfixturevalue("minio"))
+    return moto_backend(request.getfixturevalue("moto"))
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    backend: BackendUnderTest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A plaintext front before `backend`."""
+    with running_gateway(tmp_path_factory.mktemp("gateway"), backend) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def tls_gateway(
+    backend: BackendUnderTest,
+    certificate: CertificateFiles,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
+    """A TLS front before `backend`."""
+    options = GatewayOptions(tls=certificate)
+    with running_gateway(tmp_path_factory.mktemp("tls-gateway"), backend, options) as running:
+        yield running
+
+
+@pytest.fixture(params=["http", "https"])
+def front(request: pytest.FixtureRequest, backend: BackendUnderTest) -> Gateway:
+    """Both fronts of a backend: SDKs frame uploads differently over TLS."""
+    del backend  # named here because it is what the two fixtures below are parametrised by
+    name = "gateway" if request.param == "http" else "tls_gateway"
+    running: Gateway = request.getfixturevalue(name)
+    return running
+
+
+@pytest.fixture
+def wire() -> Iterator[WireBackend]:
+    """A fresh recording backend with its STS on the same port."""
+    with WireBackend() as running:
+        yield running
+
+
+@pytest.fixture
+def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
+    """Start a gateway of the test's own; all of them stop, and are asserted on, at its end."""
+    with ExitStack() as stack:
+        started: list[Gateway] = []
+
+        def start(backend: BackendUnderTest, options: GatewayOptions | None = None) -> Gateway:
+            directory = tmp_path / f"gateway-{len(started)}"
+            started.append(stack.enter_context(running_gateway(directory, backend, options)))
+            return started[-1]
+
+        yield start
