@@ -1,0 +1,189 @@
+"""Manifest files: YAML (or JSON) documents with the file and line that each came from.
+
+A file that cannot be read keeps the content that it had when it last could: an editor that has
+saved half a file must not take its routes down.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bucketroute_operator.core.objects import KINDS
+
+RawObject = Mapping[str, object]
+
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+_CORE_KINDS = frozenset({"Namespace", "Secret", "ConfigMap"})
+_OUR_GROUP = "bucketroute.io/"
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time: the C loader is ten times faster
+    """Safe loader that leaves timestamps as the strings that JSON would have."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One object and where it stands; `node` is its YAML tree, for the lines of its fields."""
+
+    raw: RawObject
+    path: Path
+    node: yaml.Node
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Kind, namespace and name, as far as they can be told."""
+        metadata = self.raw.get("metadata")
+        fields = metadata if isinstance(metadata, Mapping) else {}
+        return (
+            str(self.raw.get("kind")),
+            str(fields.get("namespace", "default")),
+            str(fields.get("name")),
+        )
+
+    def line_of(self, field: str) -> int:
+        """The 1-based line of a field path such as `spec.access[0]`, or of its nearest parent."""
+        node = self.node
+        for step in re.findall(r"[^.\[\]]+", field):
+            child = _child(node, step)
+            if child is None:
+                break
+            node = child
+        return node.start_mark.line + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProblem:
+    """Something wrong with a file, rather than with one field of an object."""
+
+    path: Path
+    line: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedManifests:
+    """The manifests by file, in the order of the files' names."""
+
+    by_file: Mapping[Path, tuple[Manifest, ...]]
+    problems: tuple[FileProblem, ...]
+
+    def __iter__(self) -> Iterator[Manifest]:
+        return (manifest for manifests in self.by_file.values() for manifest in manifests)
+
+
+def load_manifests(
+    paths: Sequence[Path], previous: LoadedManifests | None = None
+) -> LoadedManifests:
+    """Read all manifests in the files, and in the folders' files (not in their sub-folders).
+
+    Kinds that BucketRoute does not read are skipped. Of two objects of one name the first stands.
+    """
+    by_file: dict[Path, tuple[Manifest, ...]] = {}
+    problems: list[FileProblem] = []
+    for path in manifest_files(paths):
+        try:
+            by_file[path] = _read_file(path, problems)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
+            problems.append(_unreadable(path, exc))
+            if previous is not None and path in previous.by_file:
+                by_file[path] = previous.by_file[path]
+    return _without_duplicates(by_file, problems)
+
+
+def manifest_files(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """The files to read, sorted; a path that does not exist is among them."""
+    files: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            files.update(
+                item
+                for item in path.iterdir()
+                if item.suffix in _SUFFIXES and not item.name.startswith(".") and item.is_file()
+            )
+        else:
+            files.add(path)
+    return tuple(sorted(files))
+
+
+def _read_file(path: Path, problems: list[FileProblem]) -> tuple[Manifest, ...]:
+    loader = _Loader(path.read_text(encoding="utf-8"))
+    manifests: list[Manifest] = []
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            manifests.extend(_manifests_of(path, node, loader.construct_document(node), problems))
+    finally:
+        loader.dispose()
+    return tuple(manifests)
+
+
+def _manifests_of(
+    path: Path, node: yaml.Node, value: Any, problems: list[FileProblem]
+) -> Iterable[Manifest]:
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        message = "The document is not an object with apiVersion, kind and metadata."
+        problems.append(FileProblem(path=path, line=node.start_mark.line + 1, message=message))
+        return
+    items = value.get("items")
+    items_node = _child(node, "items")
+    if value.get("kind") == "List" and isinstance(items, list) and items_node is not None:
+        for item_node, item in zip(items_node.value, items, strict=True):
+            yield from _manifests_of(path, item_node, item, problems)
+    elif _is_read(value):
+        yield Manifest(raw=value, path=path, node=node)
+
+
+def _is_read(value: RawObject) -> bool:
+    api_version, kind = str(value.get("apiVersion", "")), value.get("kind")
+    if kind in _CORE_KINDS:
+        return api_version == "v1"
+    return kind in KINDS and (not api_version or api_version.startswith(_OUR_GROUP))
+
+
+def _without_duplicates(
+    by_file: Mapping[Path, tuple[Manifest, ...]], problems: list[FileProblem]
+) -> LoadedManifests:
+    first_of: dict[tuple[str, str, str], Manifest] = {}
+    kept: dict[Path, tuple[Manifest, ...]] = {}
+    for path, manifests in by_file.items():
+        for manifest in manifests:
+            first = first_of.setdefault(manifest.key, manifest)
+            if first is not manifest:
+                kind, namespace, name = manifest.key
+                message = (
+                    f"{kind} {namespace}/{name} stands already at {first.path}:"
+                    f"{first.line_of('')}; this one is ignored."
+                )
+                line = manifest.line_of("")
+                problems.append(FileProblem(path=path, line=line, message=message))
+        kept[path] = tuple(item for item in manifests if first_of[item.key] is item)
+    return LoadedManifests(by_file=kept, problems=tuple(problems))
+
+
+def _child(node: yaml.Node, step: str) -> yaml.Node | None:
+    if isinstance(node, yaml.SequenceNode) and step.isdigit():
+        return node.value[int(step)] if int(step) < len(node.value) else None
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    return None
+
+
+def _unreadable(path: Path, exc: Exception) -> FileProblem:
+    mark = getattr(exc, "problem_mark", None)
+    what = getattr(exc, "problem", None) or getattr(exc, "strerror", None) or str(exc)
+    line = 1 if mark is None else mark.line + 1
+    return FileProblem(path=path, line=line, message=f"The file cannot be read: {what}.")

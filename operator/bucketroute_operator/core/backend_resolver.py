@@ -1,0 +1,232 @@
+"""From a route's backend to the `Backend` that the data plane is given, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bucketroute_operator.core.backend_target import BackendTarget, backend_target
+from bucketroute_operator.core.class_policy import (
+    Refusal,
+    endpoint_refusal,
+    network_scope,
+    role_refusal,
+)
+from bucketroute_operator.core.endpoints import AwsEndpoints, Endpoint, parse_endpoint
+from bucketroute_operator.core.findings import Reason
+from bucketroute_operator.core.objects import ObjectSet
+from bucketroute_operator.core.permissions import granted_actions
+from bucketroute_operator.core.resources import (
+    AuthType,
+    ClassSpec,
+    IdentityRules,
+    Metadata,
+    RouteSpec,
+    SessionPolicyMode,
+)
+from bucketroute_operator.core.secret_values import static_secret
+from bucketroute_operator.core.session_name import session_name
+from bucketroute_operator.core.session_policy import session_policy
+from bucketroute_snapshot import (
+    AddressingStyle,
+    Backend,
+    BackendProfile,
+    CABundle,
+    StaticAuth,
+    StaticSecret,
+    UnsignedAuth,
+    WebIdentityAuth,
+)
+
+_FALLBACK_REGION = "us-east-1"
+_CA_KEY = "ca.crt"
+_PEM_MARK = "-----BEGIN CERTIFICATE-----"
+_PROFILE_OF_SUFFIX = {
+    ".r2.cloudflarestorage.com": BackendProfile.R2,
+    "storage.googleapis.com": BackendProfile.GCS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What resolving needs beside the route itself."""
+
+    objects: ObjectSet
+    class_spec: ClassSpec
+    aws_endpoints: AwsEndpoints
+    allows_loopback: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedBackend:
+    """The backend, and what must travel beside it."""
+
+    backend: Backend
+    backend_ref: str | None
+    ca_bundle: CABundle | None
+    static_secret: StaticSecret | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """The target's endpoint with everything about it decided."""
+
+    target: BackendTarget
+    endpoint: Endpoint
+    region: str
+    profile: BackendProfile
+    ca_bundle: CABundle | None
+
+
+def resolve_backend(
+    route: Metadata, spec: RouteSpec, around: Surroundings
+) -> ResolvedBackend | Refusal:
+    """Everything that the data plane needs to reach the route's bucket, or why it may not."""
+    target = backend_target(route.namespace, spec.backend, around.objects)
+    if isinstance(target, Refusal):
+        return target
+    place = _place(target, around)
+    if isinstance(place, Refusal):
+        return place
+    secret: StaticSecret | None = None
+    auth: WebIdentityAuth | StaticAuth | UnsignedAuth | Refusal
+    match target.auth.type:
+        case AuthType.WEB_IDENTITY:
+            auth = _web_identity(route, spec, place, around.class_spec)
+        case AuthType.STATIC:
+            found = static_secret(
+                around.objects, target.owner, target.auth.secret_name or "", field=target.auth_field
+            )
+            if isinstance(found, Refusal):
+                return found
+            secret, auth = found, StaticAuth(namespace=found.namespace, secret_name=found.name)
+        case AuthType.UNSIGNED:
+            auth = UnsignedAuth()
+    if isinstance(auth, Refusal):
+        return auth
+    return ResolvedBackend(
+        backend=_backend(spec, place, auth, around),
+        backend_ref=target.backend_ref,
+        ca_bundle=place.ca_bundle,
+        static_secret=secret,
+    )
+
+
+def _backend(
+    spec: RouteSpec,
+    place: _Place,
+    auth: WebIdentityAuth | StaticAuth | UnsignedAuth,
+    around: Surroundings,
+) -> Backend:
+    bucket = spec.backend.bucket
+    style = place.target.addressing_style or _addressing_style(place.endpoint, bucket)
+    return Backend(
+        endpoint=place.endpoint.url,
+        bucket=bucket,
+        region=place.region,
+        auth=auth,
+        prefix=spec.backend.prefix,
+        addressing_style=style,
+        profile=place.profile,
+        network_scope=network_scope(around.class_spec, allows_loopback=around.allows_loopback),
+        ca_bundle=None if place.ca_bundle is None else place.ca_bundle.name,
+    )
+
+
+def _place(target: BackendTarget, around: Surroundings) -> _Place | Refusal:
+    url = target.endpoint or around.aws_endpoints(target.region or "")
+    if url is None:
+        message = f"{target.region} is not a region of AWS; set an endpoint for other stores."
+        return Refusal(reason=Reason.REGION_UNKNOWN, field=target.endpoint_field, message=message)
+    endpoint = parse_endpoint(url)
+    refusal = endpoint_refusal(
+        endpoint,
+        around.class_spec,
+        allows_loopback=around.allows_loopback,
+        field=target.endpoint_field,
+    )
+    if refusal is not None:
+        return refusal
+    ca_bundle = _ca_bundle(target, around.objects)
+    if isinstance(ca_bundle, Refusal):
+        return ca_bundle
+    return _Place(
+        target=target,
+        endpoint=endpoint,
+        region=target.region or endpoint.region or _FALLBACK_REGION,
+        profile=target.profile or _profile(endpoint),
+        ca_bundle=ca_bundle,
+    )
+
+
+def _web_identity(
+    route: Metadata, spec: RouteSpec, place: _Place, class_spec: ClassSpec
+) -> WebIdentityAuth | Refusal:
+    target, identity = place.target, class_spec.identity
+    role_arn = target.auth.role_arn or ""
+    refusal = role_refusal(
+        role_arn, class_spec, owner_namespace=target.owner, field=target.auth_field
+    )
+    if refusal is not None:
+        return refusal
+    sts_endpoint = _sts_endpoint(identity, place)
+    is_same_host = sts_endpoint == place.endpoint.url
+    return WebIdentityAuth(
+        role_arn=role_arn,
+        sts_endpoint=sts_endpoint,
+        session_name=session_name(namespace=route.namespace, route_name=route.name),
+        audience=identity.audience,
+        duration_seconds=target.auth.duration_seconds,
+        session_policy=_policy(spec, place, identity),
+        sts_ca_bundle=place.ca_bundle.name if place.ca_bundle and is_same_host else None,
+    )
+
+
+def _policy(spec: RouteSpec, place: _Place, identity: IdentityRules) -> str | None:
+    if identity.session_policy is SessionPolicyMode.DISABLED:
+        return None
+    granted = {
+        action for rule in spec.access for action in granted_actions(rule.permissions, rule.actions)
+    }
+    return session_policy(
+        bucket=spec.backend.bucket,
+        prefix=spec.backend.prefix,
+        actions=granted,
+        role_arn=place.target.auth.role_arn or "",
+        allows_kms=place.profile is BackendProfile.AWS,
+    )
+
+
+def _sts_endpoint(identity: IdentityRules, place: _Place) -> str:
+    template = identity.sts_endpoint
+    if identity.sts_endpoint_off_aws is not None and not place.endpoint.is_aws:
+        template = identity.sts_endpoint_off_aws
+    return template.replace("${endpoint}", place.endpoint.url).replace("${region}", place.region)
+
+
+def _ca_bundle(target: BackendTarget, objects: ObjectSet) -> CABundle | Refusal | None:
+    name = target.ca_config_map_name
+    if name is None:
+        return None
+    found = objects.config_maps.get((target.owner, name))
+    pem = None if found is None else found.values.get(_CA_KEY)
+    if pem is None or _PEM_MARK not in pem:
+        message = f"The BucketBackend's ConfigMap has no certificates under {_CA_KEY}."
+        return Refusal(
+            reason=Reason.CONFIG_MAP_NOT_FOUND, field=target.endpoint_field, message=message
+        )
+    return CABundle(name=f"{target.owner}/{name}", pem=pem)
+
+
+def _addressing_style(endpoint: Endpoint, bucket: str) -> AddressingStyle:
+    """A wildcard certificate covers one label, so a bucket with a dot cannot stand in the host."""
+    is_virtual = endpoint.is_aws and "." not in bucket
+    return AddressingStyle.VIRTUAL if is_virtual else AddressingStyle.PATH
+
+
+def _profile(endpoint: Endpoint) -> BackendProfile:
+    if endpoint.is_aws:
+        return BackendProfile.AWS
+    for suffix, profile in _PROFILE_OF_SUFFIX.items():
+        if endpoint.host.endswith(suffix):
+            return profile
+    return BackendProfile.GENERIC

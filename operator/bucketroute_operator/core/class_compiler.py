@@ -1,0 +1,201 @@
+"""Compiles the routes of one class: who is accepted, who gets which name, what each resolves to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from bucketroute_operator.core.backend_resolver import Surroundings
+from bucketroute_operator.core.class_policy import Refusal, route_refusal
+from bucketroute_operator.core.compilation import (
+    ClassResult,
+    RouteResult,
+    accepted,
+    invalid_spec,
+)
+from bucketroute_operator.core.conflicts import Claim, NameHolder, Placement, place_claims
+from bucketroute_operator.core.endpoints import AwsEndpoints
+from bucketroute_operator.core.findings import (
+    ConditionType,
+    Finding,
+    ObjectRef,
+    Reason,
+)
+from bucketroute_operator.core.objects import Key, ObjectSet
+from bucketroute_operator.core.resources import ClassObject, ClassSpec, RouteObject
+from bucketroute_operator.core.route_compiler import CompiledRoute, RouteInputs, compile_route
+from bucketroute_operator.core.secret_values import access_key_secrets
+from bucketroute_snapshot import (
+    AccessKeySecret,
+    AccessKeySubject,
+    CABundle,
+    ClassSettings,
+    Secret,
+    Snapshot,
+    SnapshotSecrets,
+    StaticSecret,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassInputs:
+    """One valid class, its routes and their surroundings; the fields are those of CompileInputs."""
+
+    class_object: ClassObject
+    routes: tuple[RouteObject, ...]
+    objects: ObjectSet
+    holders: tuple[NameHolder, ...]
+    aws_endpoints: AwsEndpoints
+    allows_loopback: bool
+    cluster_issuer: str | None
+    cluster_jwks: str | None
+    sealing_keys: tuple[Secret, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledClass:
+    result: ClassResult
+    routes: tuple[RouteResult, ...]
+    findings: tuple[Finding, ...]
+
+
+def compile_class(inputs: ClassInputs, class_spec: ClassSpec) -> CompiledClass:
+    refusals = _refusals(inputs, class_spec)
+    placements = _placements(inputs, refusals)
+    access_keys = access_key_secrets(inputs.objects, _wanted_access_keys(inputs.routes))
+    around = Surroundings(
+        objects=inputs.objects,
+        class_spec=class_spec,
+        aws_endpoints=inputs.aws_endpoints,
+        allows_loopback=inputs.allows_loopback,
+    )
+    compiled = [
+        compile_route(
+            RouteInputs(
+                route=route,
+                refusal=refusals[route.metadata.ref],
+                placement=placements.get(route.metadata.ref),
+                access_keys=access_keys,
+                around=around,
+            )
+        )
+        for route in inputs.routes
+    ]
+    return CompiledClass(
+        result=_class_result(inputs, class_spec, compiled, access_keys),
+        routes=tuple(item.result for item in compiled),
+        findings=tuple(finding for item in compiled for finding in item.findings),
+    )
+
+
+def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Refusal | None]:
+    """Why each route is not accepted. Quotas go last: only routes that could be served count."""
+    refusals: dict[ObjectRef, Refusal | None] = {}
+    eligible: defaultdict[str, list[RouteObject]] = defaultdict(list)
+    for route in inputs.routes:
+        refusal = _spec_refusal(route) or route_refusal(route, class_spec, inputs.objects)
+        refusals[route.metadata.ref] = refusal
+        if refusal is None:
+            eligible[route.metadata.namespace].append(route)
+    held_uids = {holder.uid for holder in inputs.holders}
+    quota = class_spec.max_routes_per_namespace
+    for members in eligible.values():
+        members.sort(
+            key=lambda route: (
+                route.metadata.uid not in held_uids,
+                route.metadata.created_at,
+                route.metadata.ref,
+            )
+        )
+        for route in members[quota:]:
+            refusals[route.metadata.ref] = Refusal(
+                reason=Reason.QUOTA_EXCEEDED,
+                field="metadata.namespace",
+                message=f"The class takes {quota} routes of a namespace; older ones come first.",
+            )
+    return refusals
+
+
+def _spec_refusal(route: RouteObject) -> Refusal | None:
+    if not route.problems:
+        return None
+    condition = invalid_spec(route.problems)
+    return Refusal(
+        reason=condition.reason, field=route.problems[0].field, message=condition.message
+    )
+
+
+def _placements(
+    inputs: ClassInputs, refusals: dict[ObjectRef, Refusal | None]
+) -> dict[ObjectRef, Placement]:
+    """A refused route claims a name only if it had one already, a broken one at home at least."""
+    held_uids = {holder.uid for holder in inputs.holders}
+    claims = []
+    for route in inputs.routes:
+        refusal = refusals[route.metadata.ref]
+        is_held = route.metadata.uid in held_uids
+        is_broken = refusal is not None and refusal.reason is Reason.INVALID_SPEC
+        if route.bucket and (refusal is None or is_held or is_broken):
+            claims.append(
+                Claim(metadata=route.metadata, bucket=route.bucket, is_accepted=refusal is None)
+            )
+    return place_claims(claims, inputs.holders)
+
+
+def _wanted_access_keys(routes: tuple[RouteObject, ...]) -> set[Key]:
+    return {
+        (subject.namespace, subject.name)
+        for route in routes
+        if route.spec is not None
+        for rule in route.spec.access
+        for subject in rule.subjects
+        if isinstance(subject, AccessKeySubject)
+    }
+
+
+def _class_result(
+    inputs: ClassInputs,
+    class_spec: ClassSpec,
+    compiled: list[CompiledRoute],
+    access_keys: dict[Key, AccessKeySecret | Refusal],
+) -> ClassResult:
+    name = inputs.class_object.metadata.name
+    bundles: dict[str, CABundle] = {}
+    statics: dict[Key, StaticSecret] = {}
+    for item in compiled:
+        if item.ca_bundle is not None:
+            bundles[item.ca_bundle.name] = item.ca_bundle
+        if item.static_secret is not None:
+            statics[item.static_secret.namespace, item.static_secret.name] = item.static_secret
+    routes = [item.route for item in compiled if item.route is not None]
+    settings = ClassSettings(
+        name=name,
+        region=class_spec.region,
+        client_audience=class_spec.client_audience,
+        domains=tuple(sorted(class_spec.domains)),
+        client_issuers=tuple(sorted(class_spec.client_issuers, key=lambda item: item.issuer)),
+        cluster_issuer=inputs.cluster_issuer,
+        cluster_jwks=inputs.cluster_jwks,
+        ca_bundles=tuple(bundle for _, bundle in sorted(bundles.items())),
+    )
+    return ClassResult(
+        metadata=inputs.class_object.metadata,
+        accepted=accepted("BucketRouteClass"),
+        route_count=len(compiled),
+        accepted_route_count=sum(
+            item.result.condition(ConditionType.ACCEPTED).status is True for item in compiled
+        ),
+        snapshot=Snapshot(
+            settings=settings,
+            routes=tuple(sorted(routes, key=lambda route: (route.namespace, route.name))),
+        ),
+        secrets=SnapshotSecrets(
+            static=tuple(secret for _, secret in sorted(statics.items())),
+            access_keys=tuple(
+                secret
+                for _, secret in sorted(access_keys.items())
+                if isinstance(secret, AccessKeySecret)
+            ),
+            sealing_keys=inputs.sealing_keys,
+        ),
+    )

@@ -1,0 +1,128 @@
+"""What comes out of the compiler: a snapshot per class, and what to tell of each object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bucketroute_operator.core.class_policy import Refusal
+from bucketroute_operator.core.findings import (
+    Condition,
+    ConditionType,
+    FieldProblem,
+    Finding,
+    ObjectRef,
+    Reason,
+    Severity,
+)
+from bucketroute_operator.core.resources import Metadata
+from bucketroute_snapshot import RouteState, Snapshot, SnapshotSecrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedReferences:
+    """What a route's references came to, for its status. Empty strings where nothing applies."""
+
+    endpoint: str
+    region: str
+    role_arn: str = ""
+    session_name: str = ""
+    backend_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteResult:
+    """One route's outcome. `state` is None when the route is not in its class's snapshot."""
+
+    metadata: Metadata
+    class_name: str
+    bucket: str
+    state: RouteState | None
+    conditions: tuple[Condition, ...]
+    resolved: ResolvedReferences | None = None
+
+    def condition(self, kind: ConditionType) -> Condition:
+        return next(condition for condition in self.conditions if condition.type is kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendResult:
+    """One BucketBackend's outcome; `attached_routes` counts the routes that use it."""
+
+    metadata: Metadata
+    accepted: Condition
+    attached_routes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassResult:
+    """One BucketRouteClass's outcome. An invalid class has no snapshot: the last one stays."""
+
+    metadata: Metadata
+    accepted: Condition
+    route_count: int
+    accepted_route_count: int
+    snapshot: Snapshot | None
+    secrets: SnapshotSecrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compilation:
+    """Everything, each part sorted by object."""
+
+    classes: tuple[ClassResult, ...]
+    routes: tuple[RouteResult, ...]
+    backends: tuple[BackendResult, ...]
+    findings: tuple[Finding, ...]
+
+    def of_class(self, name: str) -> ClassResult | None:
+        return next((item for item in self.classes if item.metadata.name == name), None)
+
+
+def accepted(what: str) -> Condition:
+    return Condition(
+        type=ConditionType.ACCEPTED,
+        status=True,
+        reason=Reason.ACCEPTED,
+        message=f"The {what} is valid.",
+    )
+
+
+def not_accepted(reason: Reason, message: str) -> Condition:
+    return Condition(type=ConditionType.ACCEPTED, status=False, reason=reason, message=message)
+
+
+def pending(kind: ConditionType) -> Condition:
+    """For what is not looked at because the object is not accepted."""
+    message = "This is decided once the route is accepted."
+    return Condition(type=kind, status=None, reason=Reason.PENDING, message=message)
+
+
+def invalid_spec(problems: tuple[FieldProblem, ...]) -> Condition:
+    first = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return not_accepted(
+        Reason.INVALID_SPEC, f"{first.field or 'The object'} {first.message}{more}."
+    )
+
+
+def findings_of_problems(ref: ObjectRef, problems: tuple[FieldProblem, ...]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            severity=Severity.ERROR,
+            object=ref,
+            field=problem.field,
+            reason=Reason.INVALID_SPEC,
+            message=f"It {problem.message}.",
+        )
+        for problem in problems
+    )
+
+
+def finding_of(ref: ObjectRef, refusal: Refusal, severity: Severity) -> Finding:
+    return Finding(
+        severity=severity,
+        object=ref,
+        field=refusal.field,
+        reason=refusal.reason,
+        message=refusal.message,
+    )

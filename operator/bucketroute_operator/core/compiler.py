@@ -1,0 +1,192 @@
+"""Compiles all objects into one snapshot per class, with findings and conditions.
+
+Pure and total: equal objects in any order give equal results, and whatever is wrong with one
+object, every other compiles as if it were not there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bucketroute_operator.core.class_compiler import ClassInputs, compile_class
+from bucketroute_operator.core.class_policy import Refusal
+from bucketroute_operator.core.compilation import (
+    BackendResult,
+    ClassResult,
+    Compilation,
+    RouteResult,
+    accepted,
+    finding_of,
+    findings_of_problems,
+    invalid_spec,
+    not_accepted,
+    pending,
+)
+from bucketroute_operator.core.conflicts import NameHolder
+from bucketroute_operator.core.endpoints import AwsEndpoints
+from bucketroute_operator.core.findings import (
+    Condition,
+    ConditionType,
+    Finding,
+    Reason,
+    Severity,
+)
+from bucketroute_operator.core.objects import ObjectSet
+from bucketroute_operator.core.resources import (
+    CONTROLLER_NAME,
+    BackendObject,
+    ClassObject,
+    RouteObject,
+)
+from bucketroute_snapshot import Secret, SnapshotSecrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileInputs:
+    """All that compiling looks at.
+
+    `holders` come from the last published snapshots (`conflicts.holders_of`). `allows_loopback` is
+    for a data plane on one's own machine. `sealing_keys` are per class, newest first.
+    `cluster_issuer` and `cluster_jwks` (JSON text) go into every class's settings as they are.
+    """
+
+    objects: ObjectSet
+    aws_endpoints: AwsEndpoints
+    holders: tuple[NameHolder, ...] = ()
+    allows_loopback: bool = False
+    cluster_issuer: str | None = None
+    cluster_jwks: str | None = None
+    sealing_keys: Mapping[str, tuple[Secret, ...]] = field(default_factory=dict)
+
+
+def compile_snapshot(inputs: CompileInputs) -> Compilation:
+    """Compile every class of this controller, and say of every route why it is or is not served."""
+    ours = {
+        name: item
+        for name, item in sorted(inputs.objects.classes.items())
+        if item.spec is None or item.spec.controller_name == CONTROLLER_NAME
+    }
+    routes = _routes_by_class(inputs.objects)
+    classes: list[ClassResult] = []
+    results: list[RouteResult] = []
+    findings: list[Finding] = []
+    for name, item in ours.items():
+        if item.spec is None:
+            classes.append(_invalid_class(item, len(routes.get(name, ()))))
+            findings.extend(findings_of_problems(item.metadata.ref, item.problems))
+            continue
+        compiled = compile_class(_class_inputs(inputs, item, routes.get(name, [])), item.spec)
+        classes.append(compiled.result)
+        results.extend(compiled.routes)
+        findings.extend(compiled.findings)
+    orphans = _orphans(inputs.objects, ours, routes)
+    results.extend(result for result, _ in orphans)
+    findings.extend(finding for _, finding in orphans)
+    backends = _backend_results(inputs.objects, results)
+    findings.extend(_backend_findings(inputs.objects))
+    return Compilation(
+        classes=tuple(classes),
+        routes=tuple(sorted(results, key=lambda result: result.metadata.ref)),
+        backends=backends,
+        findings=tuple(sorted(findings, key=_finding_order)),
+    )
+
+
+def _class_inputs(
+    inputs: CompileInputs, item: ClassObject, routes: list[RouteObject]
+) -> ClassInputs:
+    name = item.metadata.name
+    return ClassInputs(
+        class_object=item,
+        routes=tuple(routes),
+        objects=inputs.objects,
+        holders=tuple(holder for holder in inputs.holders if holder.class_name == name),
+        aws_endpoints=inputs.aws_endpoints,
+        allows_loopback=inputs.allows_loopback,
+        cluster_issuer=inputs.cluster_issuer,
+        cluster_jwks=inputs.cluster_jwks,
+        sealing_keys=inputs.sealing_keys.get(name, ()),
+    )
+
+
+def _routes_by_class(objects: ObjectSet) -> dict[str, list[RouteObject]]:
+    routes: dict[str, list[RouteObject]] = {}
+    for _, route in sorted(objects.routes.items()):
+        routes.setdefault(route.class_name, []).append(route)
+    return routes
+
+
+def _orphans(
+    objects: ObjectSet,
+    ours: Mapping[str, ClassObject],
+    routes: Mapping[str, list[RouteObject]],
+) -> list[tuple[RouteResult, Finding]]:
+    """Routes whose class is absent or broken; those of another controller are not ours to judge."""
+    orphans: list[tuple[RouteResult, Finding]] = []
+    for class_name, members in sorted(routes.items()):
+        found = objects.classes.get(class_name)
+        if found is not None and (class_name not in ours or found.spec is not None):
+            continue
+        what = "does not exist" if found is None else "is not valid"
+        message = f"BucketRouteClass {class_name} {what}."
+        orphans.extend(_orphan(route, message) for route in members)
+    return orphans
+
+
+def _orphan(route: RouteObject, message: str) -> tuple[RouteResult, Finding]:
+    refusal = Refusal(reason=Reason.CLASS_NOT_FOUND, field="spec.className", message=message)
+    result = RouteResult(
+        metadata=route.metadata,
+        class_name=route.class_name,
+        bucket=route.bucket,
+        state=None,
+        conditions=(
+            not_accepted(refusal.reason, refusal.message),
+            pending(ConditionType.RESOLVED_REFS),
+            pending(ConditionType.EXPORTED),
+        ),
+    )
+    return result, finding_of(route.metadata.ref, refusal, Severity.ERROR)
+
+
+def _invalid_class(item: ClassObject, route_count: int) -> ClassResult:
+    return ClassResult(
+        metadata=item.metadata,
+        accepted=invalid_spec(item.problems),
+        route_count=route_count,
+        accepted_route_count=0,
+        snapshot=None,
+        secrets=SnapshotSecrets(),
+    )
+
+
+def _backend_results(
+    objects: ObjectSet, routes: Iterable[RouteResult]
+) -> tuple[BackendResult, ...]:
+    attached = Counter(route.resolved.backend_ref for route in routes if route.resolved)
+    return tuple(
+        BackendResult(
+            metadata=item.metadata,
+            accepted=_backend_condition(item),
+            attached_routes=attached[f"{item.metadata.namespace}/{item.metadata.name}"],
+        )
+        for _, item in sorted(objects.backends.items())
+    )
+
+
+def _backend_condition(item: BackendObject) -> Condition:
+    return invalid_spec(item.problems) if item.problems else accepted("BucketBackend")
+
+
+def _backend_findings(objects: ObjectSet) -> list[Finding]:
+    return [
+        finding
+        for item in objects.backends.values()
+        for finding in findings_of_problems(item.metadata.ref, item.problems)
+    ]
+
+
+def _finding_order(finding: Finding) -> tuple[object, ...]:
+    return (finding.object, finding.field, finding.reason.value, finding.message)

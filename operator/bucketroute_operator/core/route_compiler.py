@@ -1,0 +1,253 @@
+"""Compiles one route: its place in the snapshot, its conditions and its findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bucketroute_operator.core.backend_resolver import (
+    ResolvedBackend,
+    Surroundings,
+    resolve_backend,
+)
+from bucketroute_operator.core.class_policy import Refusal
+from bucketroute_operator.core.compilation import (
+    ResolvedReferences,
+    RouteResult,
+    accepted,
+    finding_of,
+    findings_of_problems,
+    not_accepted,
+    pending,
+)
+from bucketroute_operator.core.conflicts import Placement
+from bucketroute_operator.core.findings import (
+    Condition,
+    ConditionType,
+    Finding,
+    Reason,
+    Severity,
+)
+from bucketroute_operator.core.objects import Key
+from bucketroute_operator.core.permissions import granted_actions
+from bucketroute_operator.core.resources import (
+    AccessRuleSpec,
+    DesiredState,
+    RouteObject,
+    RouteSpec,
+)
+from bucketroute_snapshot import (
+    AccessKeySecret,
+    AccessKeySubject,
+    AccessRule,
+    CABundle,
+    Limits,
+    OIDCSubject,
+    Route,
+    RouteState,
+    StaticSecret,
+    Timeouts,
+    WebIdentityAuth,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteInputs:
+    """One route, why its class refuses it (if so), and the name it got (None: it claims none)."""
+
+    route: RouteObject
+    refusal: Refusal | None
+    placement: Placement | None
+    access_keys: Mapping[Key, AccessKeySecret | Refusal]
+    around: Surroundings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledRoute:
+    """`route` is None when nothing of it is in the snapshot."""
+
+    result: RouteResult
+    findings: tuple[Finding, ...]
+    route: Route | None = None
+    ca_bundle: CABundle | None = None
+    static_secret: StaticSecret | None = None
+
+
+def compile_route(inputs: RouteInputs) -> CompiledRoute:
+    """Never raises: a fault of ours in one route must not take the others down."""
+    try:
+        return _compile(inputs)
+    except Exception as exc:
+        message = f"The route could not be compiled ({type(exc).__name__}); please report this."
+        refusal = Refusal(reason=Reason.INVALID_SPEC, field="spec", message=message)
+        return _refused(inputs, refusal)
+
+
+def _compile(inputs: RouteInputs) -> CompiledRoute:
+    route, spec = inputs.route, inputs.route.spec
+    if inputs.refusal is not None or spec is None:
+        return _refused(inputs, inputs.refusal or _UNREADABLE)
+    if inputs.placement in (None, Placement.LOST):
+        return _refused(inputs, _NAME_TAKEN_AT_HOME)
+    resolved = resolve_backend(route.metadata, spec, inputs.around)
+    warnings = tuple(_subject_warnings(inputs, spec))
+    conditions = (
+        _accepted_condition(spec),
+        _references_condition(resolved, warnings),
+        _exported_condition(inputs),
+    )
+    findings = tuple(_findings(inputs, resolved, warnings))
+    if isinstance(resolved, Refusal):
+        resolved_backend, state = None, RouteState.UNRESOLVED
+    else:
+        resolved_backend, state = resolved, RouteState(spec.state.value)
+    return CompiledRoute(
+        result=RouteResult(
+            metadata=route.metadata,
+            class_name=route.class_name,
+            bucket=route.bucket,
+            state=state,
+            conditions=conditions,
+            resolved=_references(resolved_backend),
+        ),
+        findings=findings,
+        route=_snapshot_route(inputs, state, resolved_backend),
+        ca_bundle=resolved_backend.ca_bundle if resolved_backend else None,
+        static_secret=resolved_backend.static_secret if resolved_backend else None,
+    )
+
+
+_UNREADABLE = Refusal(reason=Reason.INVALID_SPEC, field="spec", message="The spec cannot be read.")
+_NAME_TAKEN_AT_HOME = Refusal(
+    reason=Reason.BUCKET_NAME_CONFLICT,
+    field="spec.bucket",
+    message="Another route of this namespace has this virtual bucket name.",
+)
+_NAME_TAKEN_ELSEWHERE = Refusal(
+    reason=Reason.BUCKET_NAME_CONFLICT,
+    field="spec.bucket",
+    message="The name is taken in this class; the route serves callers of its own namespace only.",
+)
+
+
+def _refused(inputs: RouteInputs, refusal: Refusal) -> CompiledRoute:
+    """Not served; a name that it had stays with it, so that nobody else answers in its place."""
+    route = inputs.route
+    keeps_name = inputs.placement in (Placement.EXPORTED, Placement.LOCAL)
+    state = RouteState.UNRESOLVED if keeps_name else None
+    findings = findings_of_problems(route.metadata.ref, route.problems)
+    return CompiledRoute(
+        result=RouteResult(
+            metadata=route.metadata,
+            class_name=route.class_name,
+            bucket=route.bucket,
+            state=state,
+            conditions=(
+                not_accepted(refusal.reason, refusal.message),
+                pending(ConditionType.RESOLVED_REFS),
+                pending(ConditionType.EXPORTED),
+            ),
+        ),
+        findings=findings or (finding_of(route.metadata.ref, refusal, Severity.ERROR),),
+        route=_snapshot_route(inputs, RouteState.UNRESOLVED, None) if keeps_name else None,
+    )
+
+
+def _snapshot_route(
+    inputs: RouteInputs, state: RouteState, resolved: ResolvedBackend | None
+) -> Route:
+    metadata, spec = inputs.route.metadata, inputs.route.spec
+    return Route(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        bucket=inputs.route.bucket,
+        uid=metadata.uid,
+        generation=metadata.generation,
+        created_at=metadata.created_at,
+        state=state,
+        exported=inputs.placement is Placement.EXPORTED,
+        backend=None if resolved is None else resolved.backend,
+        access=() if spec is None else tuple(map(_access_rule, spec.access)),
+        cors=() if spec is None else spec.cors,
+        limits=Limits() if spec is None else spec.limits,
+        timeouts=Timeouts() if spec is None else spec.timeouts,
+    )
+
+
+def _access_rule(rule: AccessRuleSpec) -> AccessRule:
+    return AccessRule(
+        subjects=rule.subjects,
+        actions=granted_actions(rule.permissions, rule.actions),
+        prefixes=rule.prefixes,
+    )
+
+
+def _subject_warnings(inputs: RouteInputs, spec: RouteSpec) -> Iterator[Refusal]:
+    """Subjects that cannot log in. The route serves all others, so these do not stop it."""
+    issuers = {item.issuer for item in inputs.around.class_spec.client_issuers}
+    for index, rule in enumerate(spec.access):
+        field = f"spec.access[{index}].subjects"
+        for subject in rule.subjects:
+            if isinstance(subject, AccessKeySubject):
+                found = inputs.access_keys[subject.namespace, subject.name]
+                if isinstance(found, Refusal):
+                    yield Refusal(reason=found.reason, field=field, message=found.message)
+            elif isinstance(subject, OIDCSubject) and subject.issuer not in issuers:
+                message = f"The class does not list the issuer {subject.issuer}."
+                yield Refusal(reason=Reason.ISSUER_NOT_PERMITTED, field=field, message=message)
+
+
+def _findings(
+    inputs: RouteInputs, resolved: ResolvedBackend | Refusal, warnings: tuple[Refusal, ...]
+) -> Iterator[Finding]:
+    ref = inputs.route.metadata.ref
+    if isinstance(resolved, Refusal):
+        yield finding_of(ref, resolved, Severity.ERROR)
+    for warning in warnings:
+        yield finding_of(ref, warning, Severity.WARNING)
+    if inputs.placement is Placement.LOCAL:
+        yield finding_of(ref, _NAME_TAKEN_ELSEWHERE, Severity.WARNING)
+
+
+def _accepted_condition(spec: RouteSpec) -> Condition:
+    if spec.state is DesiredState.SUSPENDED:
+        message = "The route is suspended: it keeps its name and answers 503."
+        return not_accepted(Reason.SUSPENDED, message)
+    return accepted("route")
+
+
+def _references_condition(
+    resolved: ResolvedBackend | Refusal, warnings: tuple[Refusal, ...]
+) -> Condition:
+    refusal = resolved if isinstance(resolved, Refusal) else next(iter(warnings), None)
+    return Condition(
+        type=ConditionType.RESOLVED_REFS,
+        status=refusal is None,
+        reason=Reason.RESOLVED_REFS if refusal is None else refusal.reason,
+        message="All references are resolved." if refusal is None else refusal.message,
+    )
+
+
+def _exported_condition(inputs: RouteInputs) -> Condition:
+    is_exported = inputs.placement is Placement.EXPORTED
+    message = "The name serves all callers of the class."
+    return Condition(
+        type=ConditionType.EXPORTED,
+        status=is_exported,
+        reason=Reason.EXPORTED if is_exported else _NAME_TAKEN_ELSEWHERE.reason,
+        message=message if is_exported else _NAME_TAKEN_ELSEWHERE.message,
+    )
+
+
+def _references(resolved: ResolvedBackend | None) -> ResolvedReferences | None:
+    if resolved is None:
+        return None
+    backend = resolved.backend
+    auth = backend.auth
+    return ResolvedReferences(
+        endpoint=backend.endpoint,
+        region=backend.region,
+        role_arn=auth.role_arn if isinstance(auth, WebIdentityAuth) else "",
+        session_name=auth.session_name if isinstance(auth, WebIdentityAuth) else "",
+        backend_ref=resolved.backend_ref or "",
+    )

@@ -1,0 +1,221 @@
+"""BucketRoute: from a raw object to a `RouteObject`. Field names and bounds are the CRD's."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from bucketroute_operator.core import text_rules as rules
+from bucketroute_operator.core.fields import FieldReader
+from bucketroute_operator.core.findings import FieldProblem
+from bucketroute_operator.core.object_parser import RawObject, parse_metadata, spec_reader
+from bucketroute_operator.core.permissions import Action, Permission
+from bucketroute_operator.core.resources import (
+    AccessRuleSpec,
+    BackendRef,
+    DesiredState,
+    RouteBackend,
+    RouteObject,
+    RouteSpec,
+    Signing,
+)
+from bucketroute_operator.core.validation import route_problems, virtual_bucket_problems
+from bucketroute_snapshot import (
+    AccessKeySubject,
+    AnonymousSubject,
+    BackendProfile,
+    CORSRule,
+    Limits,
+    NamespaceSubject,
+    OIDCSubject,
+    ServiceAccountSubject,
+    Subject,
+    Timeouts,
+)
+
+_MAX_INT32_BOUND = 100_000
+
+
+class _SubjectKind(Enum):
+    SERVICE_ACCOUNT = "ServiceAccount"
+    NAMESPACE = "Namespace"
+    ACCESS_KEY = "AccessKey"
+    OIDC = "OIDC"
+    ANONYMOUS = "Anonymous"
+
+
+class _CORSMethod(Enum):
+    GET = "GET"
+    HEAD = "HEAD"
+    PUT = "PUT"
+    POST = "POST"
+    DELETE = "DELETE"
+
+
+# Which fields each kind of subject takes; it needs all of them and takes no other.
+_SUBJECT_FIELDS = {
+    _SubjectKind.SERVICE_ACCOUNT: ("name", "namespace"),
+    _SubjectKind.NAMESPACE: ("name",),
+    _SubjectKind.ACCESS_KEY: ("name",),
+    _SubjectKind.OIDC: ("issuer", "subject"),
+    _SubjectKind.ANONYMOUS: (),
+}
+
+
+def parse_route(raw: RawObject) -> RouteObject:
+    """Raises: UnnamedObjectError."""
+    metadata = parse_metadata(raw)
+    problems: list[FieldProblem] = []
+    whole = spec_reader(raw, problems)
+    reader = whole.required_object("spec")
+    class_name = reader.text("className", rules.CLASS_NAME, default="default")
+    bucket = _virtual_bucket(reader, metadata.name, problems)
+    spec = _spec(reader, metadata.namespace)
+    whole.refuse_unknown_fields()
+    problems.extend(route_problems(spec) if not problems else ())
+    return RouteObject(
+        metadata=metadata,
+        class_name=class_name,
+        bucket=bucket,
+        spec=None if problems else spec,
+        problems=tuple(problems),
+    )
+
+
+def _virtual_bucket(reader: FieldReader, name: str, problems: list[FieldProblem]) -> str:
+    """The name that clients use, or empty when it is not one that could be served."""
+    before = len(problems)
+    if reader.has("bucket"):
+        bucket, field = reader.text("bucket", rules.VIRTUAL_BUCKET), "spec.bucket"
+    else:
+        bucket, field = name, "metadata.name"
+        fault = rules.VIRTUAL_BUCKET.fault_of(name)
+        if fault is not None:
+            message = f"is the virtual bucket's name here and {fault}; or set spec.bucket"
+            problems.append(FieldProblem(field=field, message=message))
+    if len(problems) == before:
+        problems.extend(virtual_bucket_problems(bucket, field))
+    return bucket if len(problems) == before else ""
+
+
+def _spec(reader: FieldReader, namespace: str) -> RouteSpec:
+    return RouteSpec(
+        backend=_backend(reader.required_object("backend")),
+        state=reader.choice("state", DesiredState, default=DesiredState.ACTIVE),
+        access=tuple(_rule(rule, namespace) for rule in reader.objects("access", max_items=32)),
+        cors=tuple(_cors_rule(rule) for rule in reader.objects("cors", max_items=16)),
+        limits=_limits(reader.optional_object("limits", min_properties=1)),
+        timeouts=_timeouts(reader.optional_object("timeouts", min_properties=1)),
+    )
+
+
+def _backend(reader: FieldReader) -> RouteBackend:
+    ref = reader.optional_object("ref")
+    signing = reader.choice("signing", Signing) if reader.has("signing") else None
+    profile = reader.choice("profile", BackendProfile) if reader.has("profile") else None
+    return RouteBackend(
+        bucket=reader.text("bucket", rules.BACKEND_BUCKET),
+        prefix=reader.text("prefix", rules.PREFIX, default=""),
+        ref=None if ref is None else _backend_ref(ref),
+        endpoint=reader.optional_text("endpoint", rules.ENDPOINT),
+        region=reader.optional_text("region", rules.REGION),
+        role_arn=reader.optional_text("roleARN", rules.ROLE_ARN),
+        signing=signing,
+        profile=profile,
+    )
+
+
+def _backend_ref(reader: FieldReader) -> BackendRef:
+    return BackendRef(
+        name=reader.text("name", rules.OBJECT_NAME),
+        namespace=reader.optional_text("namespace", rules.NAMESPACE),
+    )
+
+
+def _rule(reader: FieldReader, namespace: str) -> AccessRuleSpec:
+    names = reader.texts("serviceAccounts", rules.SERVICE_ACCOUNT, min_items=1, max_items=32)
+    subjects = reader.objects("subjects", min_items=1, max_items=32)
+    return AccessRuleSpec(
+        subjects=(
+            *(ServiceAccountSubject(namespace=namespace, name=name) for name in names),
+            *(_subject(subject, namespace) for subject in subjects),
+        ),
+        permissions=reader.choices("permissions", Permission, max_items=8),
+        actions=reader.choices("actions", Action, max_items=32),
+        prefixes=reader.texts("prefixes", rules.RULE_PREFIX, max_items=16),
+    )
+
+
+def _subject(reader: FieldReader, namespace: str) -> Subject:
+    kind = reader.choice("kind", _SubjectKind)
+    taken = _SUBJECT_FIELDS[kind]
+    for name in ("name", "namespace", "issuer", "subject"):
+        if name not in taken and reader.has(name):
+            reader.problem(name, f"is not for kind {kind.value}")
+    match kind:
+        case _SubjectKind.SERVICE_ACCOUNT:
+            return ServiceAccountSubject(
+                namespace=reader.text("namespace", rules.NAMESPACE),
+                name=reader.text("name", rules.SERVICE_ACCOUNT),
+            )
+        case _SubjectKind.NAMESPACE:
+            return NamespaceSubject(name=reader.text("name", rules.NAMESPACE))
+        case _SubjectKind.ACCESS_KEY:
+            name = reader.text("name", rules.OBJECT_NAME)
+            return AccessKeySubject(namespace=namespace, name=name)
+        case _SubjectKind.OIDC:
+            return OIDCSubject(
+                issuer=reader.text("issuer", rules.ISSUER),
+                subject=reader.text("subject", rules.OIDC_SUBJECT),
+            )
+        case _SubjectKind.ANONYMOUS:
+            return AnonymousSubject()
+
+
+def _cors_rule(reader: FieldReader) -> CORSRule:
+    origins = reader.texts("allowedOrigins", rules.CORS_ORIGIN, min_items=1, max_items=32)
+    if not reader.has("allowedOrigins"):
+        reader.problem("allowedOrigins", "is required")
+    methods = reader.choices("allowedMethods", _CORSMethod, max_items=5)
+    if not reader.has("allowedMethods"):
+        reader.problem("allowedMethods", "is required")
+    return CORSRule(
+        allowed_origins=origins,
+        allowed_methods=tuple(method.value for method in methods),
+        allowed_headers=reader.texts("allowedHeaders", rules.CORS_HEADER, max_items=32),
+        expose_headers=reader.texts("exposeHeaders", rules.CORS_EXPOSED_HEADER, max_items=32),
+        max_age_seconds=reader.optional_integer("maxAgeSeconds", minimum=0, maximum=86_400),
+    )
+
+
+def _limits(reader: FieldReader | None) -> Limits:
+    if reader is None:
+        return Limits()
+    size = reader.optional_text("maxObjectSize", rules.QUANTITY)
+    is_readable = size is not None and rules.QUANTITY.fault_of(size) is None
+    return Limits(
+        max_concurrent_requests=reader.optional_integer(
+            "maxConcurrentRequests", minimum=1, maximum=_MAX_INT32_BOUND
+        ),
+        max_object_size_bytes=rules.size_bytes(size) if size is not None and is_readable else None,
+        requests_per_second=reader.optional_integer(
+            "requestsPerSecond", minimum=1, maximum=_MAX_INT32_BOUND
+        ),
+    )
+
+
+def _timeouts(reader: FieldReader | None) -> Timeouts:
+    if reader is None:
+        return Timeouts()
+    return Timeouts(
+        connect_seconds=_duration(reader, "connect"), idle_seconds=_duration(reader, "idle")
+    )
+
+
+def _duration(reader: FieldReader, name: str) -> float | None:
+    text = reader.optional_text(name, rules.DURATION)
+    if text is None or rules.DURATION.fault_of(text) is not None:
+        return None
+    seconds = rules.duration_seconds(text)
+    if seconds <= 0:
+        reader.problem(name, "must be longer than zero")
+    return seconds
