@@ -1,0 +1,145 @@
+"""Backend → what its requests are signed with, whichever of the three kinds it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from bucketroute_dataplane.core.backend_credentials import UNSIGNED, Credentials, Unsigned
+from bucketroute_dataplane.core.errors import BackendUnavailableError
+from bucketroute_dataplane.shell.credential_events import CredentialKey
+from bucketroute_dataplane.shell.credential_health import (
+    NOT_NEEDED,
+    SECRET_MISSING,
+    CredentialHealth,
+    KeyHealth,
+)
+from bucketroute_dataplane.shell.credentials import CredentialCache
+from bucketroute_snapshot import (
+    Backend,
+    Route,
+    RouteState,
+    SnapshotSecrets,
+    StaticAuth,
+    UnsignedAuth,
+    WebIdentityAuth,
+)
+
+# How long the operator takes to hand out secrets after a data plane has come up without it.
+SECRET_RETRY_AFTER_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteHealth:
+    """One entry of the report to the operator: `namespace/name`, True/False/Unknown, and why."""
+
+    route: str
+    state: str
+    code: str
+    at: float | None
+
+
+class BackendCredentials:
+    """The one place that requests ask for credentials.
+
+    `health` must be an observer of `cache`. Nothing here ever stands for "not yet": a backend is
+    unsigned only where its auth says so.
+    """
+
+    def __init__(self, *, cache: CredentialCache, health: CredentialHealth) -> None:
+        self._cache = cache
+        self._health = health
+        self._static: Mapping[tuple[str, str], Credentials] = {}
+        self._routes: tuple[Route, ...] = ()
+
+    def peek(self, backend: Backend) -> Credentials | Unsigned | None:
+        """What can be used without a wait; None means that `get` must be awaited."""
+        auth = backend.auth
+        match auth:
+            case WebIdentityAuth():
+                return self._cache.peek(CredentialKey(auth, backend.region))
+            case StaticAuth():
+                return self._static.get((auth.namespace, auth.secret_name))
+            case UnsignedAuth():
+                return UNSIGNED
+            case _:
+                assert_never(auth)
+
+    async def get(self, backend: Backend) -> Credentials | Unsigned:
+        """What can be used, after an exchange where it takes one.
+
+        Raises: S3Error as `CredentialCache.get`; BackendUnavailableError ServiceUnavailable if the
+        Secret of static credentials is not here (yet).
+        """
+        known = self.peek(backend)
+        if known is not None:
+            return known
+        auth = backend.auth
+        if isinstance(auth, WebIdentityAuth):
+            return await self._cache.get(CredentialKey(auth, backend.region))
+        assert isinstance(auth, StaticAuth)
+        raise BackendUnavailableError(
+            "ServiceUnavailable",
+            f"the Secret {auth.namespace}/{auth.secret_name} is not known",
+            retry_after_seconds=SECRET_RETRY_AFTER_SECONDS,
+        )
+
+    def update_secrets(self, secrets: SnapshotSecrets) -> None:
+        """Use these static credentials from now on, and no others."""
+        self._static = {
+            (secret.namespace, secret.name): Credentials(
+                access_key_id=secret.access_key_id,
+                secret_access_key=secret.secret_access_key,
+                session_token=secret.session_token,
+            )
+            for secret in secrets.static
+        }
+
+    def update_routes(self, routes: Iterable[Route], *, prefetch: bool) -> None:
+        """Serve these routes: credentials that none of them uses are forgotten.
+
+        With `prefetch` each route that is new or changed is exchanged for once, in the background,
+        so that its health is known before its first request.
+        """
+        known = {(route.uid, route.generation, route.state) for route in self._routes}
+        self._routes = tuple(routes)
+        keys = {key for _, key in self._keys()}
+        self._cache.retain(keys)
+        self._health.retain(keys)
+        if prefetch:
+            for route, key in self._keys():
+                is_known = (route.uid, route.generation, route.state) in known
+                if route.state is RouteState.ACTIVE and not is_known:
+                    self._cache.prefetch(key)
+
+    def health(self) -> list[RouteHealth]:
+        """How things stand for every route that has a backend, in the order of the routes."""
+        reports = []
+        for route in self._routes:
+            if route.backend is not None:
+                health = self._backend_health(route.backend)
+                reports.append(
+                    RouteHealth(
+                        route=f"{route.namespace}/{route.name}",
+                        state=health.state.value,
+                        code=health.code,
+                        at=health.at,
+                    )
+                )
+        return reports
+
+    async def close(self) -> None:
+        """End the cache's tasks."""
+        await self._cache.close()
+
+    def _keys(self) -> Iterator[tuple[Route, CredentialKey]]:
+        for route in self._routes:
+            backend = route.backend
+            if backend is not None and isinstance(backend.auth, WebIdentityAuth):
+                yield route, CredentialKey(backend.auth, backend.region)
+
+    def _backend_health(self, backend: Backend) -> KeyHealth:
+        if isinstance(backend.auth, WebIdentityAuth):
+            return self._health.of(CredentialKey(backend.auth, backend.region))
+        return NOT_NEEDED if self.peek(backend) is not None else SECRET_MISSING
