@@ -6,7 +6,7 @@ changes a gateway starts its own with `start_gateway`.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from bucketroute_testing.gateway import (
     BackendUnderTest,
     Gateway,
     GatewayOptions,
+    StartGateway,
     minio_backend,
     moto_backend,
     running_gateway,
@@ -28,8 +29,6 @@ from bucketroute_testing.oidc import OidcIssuer
 from bucketroute_testing.tally import BackendTally
 from bucketroute_testing.tls import CertificateFiles, make_certificate
 from bucketroute_testing.wire import WireBackend
-
-StartGateway = Callable[..., Gateway]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bucketroute_testing import embedded
 from bucketroute_testing.clients import AddressingStyle, ChecksumMode, RawClient, s3_client
@@ -150,6 +150,14 @@ class Gateway:
     def raw(self, *, timeout_seconds: float = 30.0) -> RawClient:
         """One connection on which a test sends exact bytes."""
         return RawClient(self.endpoint, ca=self.ca, timeout_seconds=timeout_seconds)
+
+
+class StartGateway(Protocol):
+    """Starts a gateway that lives as long as the test."""
+
+    def __call__(
+        self, backend: BackendUnderTest, options: GatewayOptions | None = None
+    ) -> Gateway: ...
 
 
 @contextmanager
