@@ -67,6 +67,11 @@ class StsRefusal:
     retryable: bool
     negative_cache_seconds: float
 
+    @property
+    def detail(self) -> str:
+        """For the log."""
+        return self.message
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StsUnavailable:

@@ -1,9 +1,8 @@
 """Credentials by web identity, kept so that no request pays for an exchange but the first.
 
-Every exchange runs in a task that belongs to the cache and to no request: a caller that goes away
-ends its own wait and nothing else. A cold key is exchanged at once and once, whoever and however
-many ask. Renewals run in the background, at most two a second, earliest first; callers keep the
-old value meanwhile. When to do what is decided in core/credential_state.py.
+An exchange runs in a task of the cache, not of a request: a caller that goes away ends its own wait
+and no other's. A cold key is exchanged at once, and once, however many ask. Renewals are paced.
+When to do what is decided in core/credential_state.py.
 """
 
 from __future__ import annotations
@@ -16,20 +15,9 @@ from itertools import count
 from typing import Protocol
 
 from bucketroute_dataplane.core.backend_credentials import Credentials
-from bucketroute_dataplane.core.credential_state import (
-    CredentialState,
-    Fetch,
-    Refused,
-    Step,
-    Use,
-)
+from bucketroute_dataplane.core.credential_state import CredentialState, Fetch, Refused, Step, Use
 from bucketroute_dataplane.core.errors import BackendUnavailableError
-from bucketroute_dataplane.core.sts import (
-    ExchangeFailure,
-    StsRefusal,
-    StsUnavailable,
-    client_error,
-)
+from bucketroute_dataplane.core.sts import ExchangeFailure, StsUnavailable, client_error
 from bucketroute_dataplane.shell.clock import Clock, wait_at_most
 from bucketroute_dataplane.shell.credential_events import (
     CredentialKey,
@@ -300,5 +288,5 @@ def _log_failure(auth: WebIdentityAuth, failure: ExchangeFailure) -> None:
         auth.role_arn,
         auth.session_name,
         failure.code,
-        failure.message if isinstance(failure, StsRefusal) else failure.detail,
+        failure.detail,
     )
