@@ -70,8 +70,10 @@ ACTIONS_OF: Final[dict[Permission, frozenset[Action]]] = {
     Permission.DELETE_VERSION: frozenset({Action.DELETE_OBJECT_VERSION}),
 }
 
-# What anybody without a credential may be given.
-ANONYMOUS_ACTIONS: Final = ACTIONS_OF[Permission.READ] | ACTIONS_OF[Permission.LIST]
+# What anybody without a credential may be given. Of the permissions Read and List, the data plane
+# gives such a caller these actions and no others.
+ANONYMOUS_PERMISSIONS: Final = frozenset({Permission.READ, Permission.LIST})
+ANONYMOUS_ACTIONS: Final = frozenset({Action.GET_OBJECT, Action.LIST_BUCKET})
 
 # Actions on the bucket itself; all others act on objects.
 BUCKET_ACTIONS: Final = ACTIONS_OF[Permission.LIST]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from bucketroute_operator.core.endpoints import EndpointError, parse_endpoint
 from bucketroute_operator.core.findings import FieldProblem
-from bucketroute_operator.core.permissions import ANONYMOUS_ACTIONS, granted_actions
+from bucketroute_operator.core.permissions import ANONYMOUS_ACTIONS, ANONYMOUS_PERMISSIONS
 from bucketroute_operator.core.resources import (
     AccessRuleSpec,
     BackendSpec,
@@ -20,8 +20,6 @@ from bucketroute_operator.core.resources import (
     Signing,
 )
 from bucketroute_snapshot import AnonymousSubject
-
-_ANONYMOUS_ACTION_NAMES = frozenset(action.value for action in ANONYMOUS_ACTIONS)
 
 
 def virtual_bucket_problems(bucket: str, field: str) -> Iterator[FieldProblem]:
@@ -95,9 +93,11 @@ def _rule_problems(rule: AccessRuleSpec, field: str) -> Iterator[FieldProblem]:
     if not rule.permissions and not rule.actions:
         yield FieldProblem(field=field, message="must have permissions or actions")
     is_anonymous = any(isinstance(subject, AnonymousSubject) for subject in rule.subjects)
-    granted = granted_actions(rule.permissions, rule.actions)
-    if is_anonymous and not _ANONYMOUS_ACTION_NAMES.issuperset(granted):
-        message = "must give Anonymous nothing but Read, List and their actions"
+    is_harmless = ANONYMOUS_PERMISSIONS.issuperset(rule.permissions) and (
+        ANONYMOUS_ACTIONS.issuperset(rule.actions)
+    )
+    if is_anonymous and not is_harmless:
+        message = "must give Anonymous nothing but Read, List, s3:GetObject and s3:ListBucket"
         yield FieldProblem(field=field, message=message)
 
 
