@@ -8,7 +8,7 @@ and RFC 3986 section 2.3 for the unreserved characters.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from hmac import digest as hmac_digest
@@ -29,21 +29,22 @@ _is_amz_date = re.compile(rb"[0-9]{8}T[0-9]{6}Z").fullmatch
 
 
 def encode_scope(date: bytes, region: bytes, service: bytes) -> bytes:
+    """Return a credential scope as it stands in the string to sign."""
     return b"%s/%s/%s/aws4_request" % (date, region, service)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialScope:
-    """Day, region and service that a signing key is good for."""
+    """Day, region and service that a signing key is good for; `encoded` joins them."""
 
     date: bytes
     region: bytes
     service: bytes
+    encoded: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def encoded(self) -> bytes:
-        """The scope as it stands in the string to sign."""
-        return encode_scope(self.date, self.region, self.service)
+    def __post_init__(self) -> None:
+        encoded = encode_scope(self.date, self.region, self.service)
+        object.__setattr__(self, "encoded", encoded)
 
 
 class SigningKeys:
@@ -59,33 +60,27 @@ class SigningKeys:
         self._keys: dict[tuple[str, bytes], bytes] = {}
         self._maxsize = maxsize
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def derive(self, secret_access_key: str, scope: bytes) -> bytes:
-        """Return the signing key of an encoded scope, remembered or fresh; nothing is stored.
-
-        Source: AWS "Calculating a Signature".
-        """
-        key = self._keys.get((secret_access_key, scope))
-        if key is None:
-            key = b"AWS4" + secret_access_key.encode()
-            for part in scope.split(b"/"):
-                key = hmac_digest(key, part, "sha256")
-        return key
+    def get(self, secret_access_key: str, scope: bytes) -> bytes | None:
+        """Return the remembered signing key of an encoded scope."""
+        return self._keys.get((secret_access_key, scope))
 
     def remember(self, secret_access_key: str, scope: bytes, key: bytes) -> None:
-        """Keep a key that has proved its use.
+        """Keep a key that `get` did not have.
 
-        Apart from `derive` so that requests which fail verification, whose region anyone can
-        invent, push nothing out.
+        A verifier calls this when the key has proved its use: requests that fail, whose region
+        anyone can invent, push nothing out.
         """
-        entry = (secret_access_key, scope)
-        if entry in self._keys:
-            return
         if len(self._keys) >= self._maxsize:
             del self._keys[next(iter(self._keys))]
-        self._keys[entry] = key
+        self._keys[secret_access_key, scope] = key
+
+
+def derive_signing_key(secret_access_key: str, scope: bytes) -> bytes:
+    """Return the signing key of an encoded scope.  Source: AWS "Calculating a Signature"."""
+    key = b"AWS4" + secret_access_key.encode()
+    for part in scope.split(b"/"):
+        key = hmac_digest(key, part, "sha256")
+    return key
 
 
 def canonical_path(raw_path: bytes) -> bytes:

@@ -4,7 +4,7 @@ Nothing here says whether a claim is true; `sigv4_verify` does.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -90,7 +90,7 @@ def build_claim(request: SignedRequest, terms: ClaimTerms) -> SigV4Claim:
         S3Error(SignatureDoesNotMatch) when a signed header is absent;
         S3Error(InvalidArgument) for a malformed payload hash.
     """
-    access_key_id, scope, names = _parse_identity(
+    access_key_id, scope, names, name_set = _parse_identity(
         terms.credential, terms.signed_headers, request.service, terms.code
     )
     if scope.date != terms.timestamp[:8]:
@@ -99,7 +99,7 @@ def build_claim(request: SignedRequest, terms: ClaimTerms) -> SigV4Claim:
             f'Invalid credential date "{scope.date.decode()}". '
             f'This date is not the same as X-Amz-Date: "{terms.timestamp[:8].decode()}".',
         )
-    _check_names(names, request.headers)
+    _check_names(name_set, request.headers)
     if not _is_payload_hash(terms.payload_hash):
         raise s3_error(
             "InvalidArgument",
@@ -130,11 +130,11 @@ def build_claim(request: SignedRequest, terms: ClaimTerms) -> SigV4Claim:
 
 
 # Pure, so remembering it is no state: a client repeats its credential and its list of names on
-# every request of a day.  The two limits below bound what strangers can have remembered.
+# every request of a day.  The limits on both bound what strangers can have remembered.
 @lru_cache(maxsize=1024)
 def _parse_identity(
     credential: bytes, signed_headers: bytes, service: bytes, code: str
-) -> tuple[str, CredentialScope, tuple[bytes, ...]]:
+) -> tuple[str, CredentialScope, tuple[bytes, ...], frozenset[bytes]]:
     if not _is_credential(credential):
         raise s3_error(
             code,
@@ -154,19 +154,19 @@ def _parse_identity(
     if b"host" not in names:
         raise _not_signed(b"host")
     scope = CredentialScope(date=date, region=region, service=service)
-    return access_key_id.decode(), scope, names
+    return access_key_id.decode(), scope, names, frozenset(names)
 
 
-def _check_names(names: tuple[bytes, ...], headers: Collection[bytes]) -> None:
+def _check_names(names: frozenset[bytes], headers: Mapping[bytes, bytes]) -> None:
     """Refuse a request with an x-amz-* header outside the signature, or a signed one absent."""
-    unsigned = [name for name in headers if name.startswith(b"x-amz-") and name not in names]
+    unsigned = [name for name in headers.keys() - names if name.startswith(b"x-amz-")]
     if unsigned:
-        raise _not_signed(unsigned[0])
-    absent = [name for name in names if name not in headers]
-    if absent:
+        raise _not_signed(min(unsigned))
+    if not names <= headers.keys():
+        absent = min(names - headers.keys()).decode()
         raise s3_error(
             "SignatureDoesNotMatch",
-            f'The signed header "{absent[0].decode()}" is not part of the request.',
+            f'The signed header "{absent}" is not part of the request.',
         )
 
 

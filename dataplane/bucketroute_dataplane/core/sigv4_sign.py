@@ -10,6 +10,7 @@ from bucketroute_dataplane.core.sigv4_canonical import (
     SigningKeys,
     canonical_path,
     canonical_request,
+    derive_signing_key,
     encode_scope,
     fold_headers,
     hex_signature,
@@ -69,8 +70,10 @@ def sign_headers(
         payload_hash=request.payload_hash,
     )
     scope = encode_scope(amz_date[:8], region, service)
-    key = keys.derive(credentials.secret_access_key, scope)
-    keys.remember(credentials.secret_access_key, scope, key)
+    key = keys.get(credentials.secret_access_key, scope)
+    if key is None:
+        key = derive_signing_key(credentials.secret_access_key, scope)
+        keys.remember(credentials.secret_access_key, scope, key)
     signature = hex_signature(key, string_to_sign(amz_date, scope, canonical))
     authorization = b"AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
         credentials.access_key_id.encode(),

@@ -5,7 +5,11 @@ from datetime import datetime, timedelta
 from hmac import compare_digest
 
 from bucketroute_dataplane.core.errors import s3_error
-from bucketroute_dataplane.core.sigv4_canonical import SigningKeys, hex_signature
+from bucketroute_dataplane.core.sigv4_canonical import (
+    SigningKeys,
+    derive_signing_key,
+    hex_signature,
+)
 from bucketroute_dataplane.core.sigv4_claim import SigV4Claim
 
 # AWS's own tolerance between the client's clock and ours.
@@ -38,11 +42,13 @@ def verify(
     """
     _check_time(claim, now, max_skew=timedelta(seconds=max_clock_skew_seconds))
     scope = claim.scope.encoded
-    key = keys.derive(secret_access_key, scope)
+    known = keys.get(secret_access_key, scope)
+    key = known or derive_signing_key(secret_access_key, scope)
     expected = hex_signature(key, claim.string_to_sign)
     if not compare_digest(expected, claim.signature):
         raise s3_error("SignatureDoesNotMatch")
-    keys.remember(secret_access_key, scope, key)
+    if known is None:
+        keys.remember(secret_access_key, scope, key)
     return VerifiedSignature(
         seed_signature=expected,
         signing_key=key,

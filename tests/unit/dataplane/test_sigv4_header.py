@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bucketroute_dataplane.core.errors import S3Error
-from bucketroute_dataplane.core.sigv4 import parse_authorization
+from bucketroute_dataplane.core.sigv4 import SigningKeys, parse_authorization, verify
 from bucketroute_testing.signed_requests import (
     HOST,
     KEY,
@@ -45,6 +45,18 @@ def test_another_secret_is_refused() -> None:
     with pytest.raises(S3Error) as caught:
         check(signed(), secret="another")
     assert (caught.value.code, caught.value.status) == ("SignatureDoesNotMatch", 403)
+
+
+def test_only_a_signature_that_holds_leaves_its_key_in_the_memory() -> None:
+    claim = parse_authorization(b"GET", PATH, raw_query=b"", headers=signed())
+    assert claim is not None
+    keys = SigningKeys()
+    with pytest.raises(S3Error):
+        verify(claim, "another", now=NOW, keys=keys)
+    assert keys.get("another", claim.scope.encoded) is None
+    assert verify(claim, KEY.secret_access_key, now=NOW, keys=keys).signing_key == keys.get(
+        KEY.secret_access_key, claim.scope.encoded
+    )
 
 
 @pytest.mark.rule("3.10.6")

@@ -13,6 +13,7 @@ from bucketroute_dataplane.core.sigv4 import (
 CREDENTIALS = SigningCredentials(
     access_key_id="AKIDBACKEND", secret_access_key="a-secret", session_token="a-token"
 )
+SCOPE = b"20260102/eu-west-1/s3/aws4_request"
 REQUEST = UnsignedRequest(
     method=b"PUT",
     raw_path=b"/bucket/key",
@@ -22,14 +23,16 @@ REQUEST = UnsignedRequest(
 )
 
 
-def sign(credentials: SigningCredentials = CREDENTIALS) -> dict[bytes, bytes]:
+def sign(
+    credentials: SigningCredentials = CREDENTIALS, *, keys: SigningKeys | None = None
+) -> dict[bytes, bytes]:
     return dict(
         sign_headers(
             REQUEST,
             credentials=credentials,
             region=b"eu-west-1",
             amz_date=b"20260102T030405Z",
-            keys=SigningKeys(),
+            keys=keys or SigningKeys(),
         )
     )
 
@@ -58,33 +61,27 @@ def test_credentials_do_not_show_their_secrets() -> None:
     assert "a-token" not in repr(CREDENTIALS)
 
 
-SCOPE = b"20260102/eu-west-1/s3/aws4_request"
-
-
-def test_a_signing_key_is_stored_only_when_it_is_to_be_remembered() -> None:
+def test_a_signing_key_is_kept_and_used_again() -> None:
     keys = SigningKeys()
-    key = keys.derive("a-secret", SCOPE)
-    assert len(keys) == 0
-    keys.remember("a-secret", SCOPE, key)
-    keys.remember("a-secret", SCOPE, key)
-    assert len(keys) == 1
-    assert keys.derive("a-secret", SCOPE) is key
+    first = sign(keys=keys)
+    assert keys.get("a-secret", SCOPE) is not None
+    assert sign(keys=keys) == first
 
 
-def test_another_secret_has_another_signing_key() -> None:
+def test_a_rotated_secret_has_a_signing_key_of_its_own() -> None:
     keys = SigningKeys()
-    keys.remember("a-secret", SCOPE, keys.derive("a-secret", SCOPE))
-    assert keys.derive("rotated", SCOPE) != keys.derive("a-secret", SCOPE)
+    sign(keys=keys)
+    sign(SigningCredentials(access_key_id="AKIDBACKEND", secret_access_key="rotated"), keys=keys)
+    assert keys.get("a-secret", SCOPE) != keys.get("rotated", SCOPE)
 
 
 def test_the_oldest_signing_key_makes_room() -> None:
     keys = SigningKeys(maxsize=2)
-    stored = {region: b"key of " + region for region in (b"a", b"b", b"c")}
-    for region, key in stored.items():
-        keys.remember("a-secret", region, key)
-    assert len(keys) == 2
-    assert keys.derive("a-secret", b"c") is stored[b"c"]
-    assert keys.derive("a-secret", b"a") != stored[b"a"]
+    for scope in (b"a", b"b", b"c"):
+        keys.remember("a-secret", scope, b"key of " + scope)
+    assert keys.get("a-secret", b"a") is None
+    assert keys.get("a-secret", b"b") == b"key of b"
+    assert keys.get("a-secret", b"c") == b"key of c"
 
 
 @pytest.mark.rule("3.10.3")
