@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bucketroute_dataplane.core.aws_chunked_encode import trailer_frame_length
-from bucketroute_dataplane.core.checksums import find_algorithm
+from bucketroute_dataplane.core.checksums import checksum_algorithm
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.headers import without_aws_chunked
 from bucketroute_dataplane.core.messages import Header, RequestHead
-
 from bucketroute_dataplane.core.sigv4 import (
     EMPTY_SHA256,
     STREAMING_SIGNED,
@@ -154,15 +153,15 @@ def _plan_trailer(incoming: IncomingBody, head: RequestHead, length: int) -> Str
     assert trailer is not None
     treatment, wire_length = Treatment.AS_IS, incoming.wire_length
     if wire_length is None or incoming.payload_hash != STREAMING_UNSIGNED_TRAILER:
-        algorithm = find_algorithm(trailer)
+        algorithm = checksum_algorithm(trailer)
         if algorithm is None:
             raise s3_error("NotImplemented", f"The trailer {trailer.decode()} is not supported.")
         treatment = Treatment.REFRAMED
         wire_length = trailer_frame_length(
             length,
             chunk_bytes=REFRAMED_CHUNK_BYTES,
-            trailer=trailer,
-            value_length=algorithm.encoded_length,
+            trailer_name=trailer,
+            trailer_value_bytes=algorithm.value_bytes,
         )
     return StreamPlan(
         incoming=incoming,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from bucketroute_dataplane.core.authorize import CopySourcePlan, ForwardPlan
-from bucketroute_dataplane.core.backend_credentials import Credentials
+from bucketroute_dataplane.core.backend_credentials import Credentials, Unsigned
 from bucketroute_dataplane.core.body import StreamPlan
 from bucketroute_dataplane.core.headers import forwarded_headers
 from bucketroute_dataplane.core.messages import Header, UpstreamRequest
@@ -97,14 +97,14 @@ def sign(
     plan: ForwardPlan,
     outgoing: Outgoing,
     *,
-    credentials: Credentials | None,
+    credentials: Credentials | Unsigned,
     amz_date: bytes,
     keys: SigningKeys,
 ) -> UpstreamRequest:
-    """The request as it goes on the wire; `credentials` is None for an unsigned backend only."""
+    """The request as it goes on the wire; unsigned only where the backend says so."""
     target = plan.target
     headers = list(outgoing.headers)
-    if credentials is not None:
+    if not isinstance(credentials, Unsigned):
         headers += _signature(plan, outgoing, credentials, amz_date, keys)
     headers += _UNSIGNED
     return UpstreamRequest(

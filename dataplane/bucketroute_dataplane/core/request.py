@@ -6,7 +6,6 @@ normalises: `a//b` and `dir/` are keys of their own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,13 +14,11 @@ from urllib.parse import unquote_to_bytes
 from bucketroute_dataplane.core.classify import classify
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.messages import RequestHead
+from bucketroute_dataplane.core.names import check_key
 from bucketroute_dataplane.core.operations import Level, Operation
 
-MAX_KEY_BYTES = 1024  # AWS "Object key naming guidelines"
 MAX_PART_NUMBER = 10_000  # AWS "Amazon S3 multipart upload limits"
 
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_DOT_SEGMENT = re.compile(rb"(?:^|/)\.\.?(?:/|$)")
 _NO_QUERY: Mapping[bytes, bytes] = MappingProxyType({})
 
 
@@ -67,7 +64,7 @@ def parse_request(head: RequestHead, domains: Sequence[bytes] = ()) -> S3Request
     level = Level.OBJECT if key else Level.BUCKET if bucket else Level.SERVICE
     operation = classify(head.method, level, query, head.by_name)
     if key:
-        _check_key(key)
+        check_key(key)
     _check_parameters(operation, query)
     return S3Request(head=head, operation=operation, bucket=bucket, key=key, query=query)
 
@@ -125,13 +122,6 @@ def _decode(raw: bytes) -> bytes:
     except UnicodeDecodeError:
         raise s3_error("InvalidURI", "The URI is not valid UTF-8.") from None
     return decoded
-
-
-def _check_key(key: bytes) -> None:
-    if len(key) > MAX_KEY_BYTES:
-        raise s3_error("KeyTooLongError")
-    if _CONTROL.search(key) or (b"." in key and _DOT_SEGMENT.search(key)):
-        raise s3_error("InvalidRequest", "The key holds a control character or a dot segment.")
 
 
 def _check_parameters(operation: Operation, query: Mapping[bytes, bytes]) -> None:

@@ -94,23 +94,21 @@ class RouteIndex:
         }
 
     def find(self, bucket: str, identity: Identity) -> RouteEntry:
-        """The caller's own namespace first, so that no foreign route can shadow its own.
-
-        Raises: S3Error NoSuchBucket.
-        """
-        entry = self._local.get((identity.namespace or "", bucket)) or self._exported.get(bucket)
+        """Raises: S3Error NoSuchBucket."""
+        entry = self.lookup(bucket, identity)
         if entry is None:
             raise s3_error("NoSuchBucket", BucketName=bucket)
         return entry
 
+    def lookup(self, bucket: str, identity: Identity) -> RouteEntry | None:
+        """The caller's own namespace first, so that no foreign route can shadow its own."""
+        return self._local.get((identity.namespace or "", bucket)) or self._exported.get(bucket)
+
     def visible(self, identity: Identity) -> Iterator[RouteEntry]:
         """Every route that this caller could name, whether or not it may use it."""
         for entry in self.entries:
-            if self._visible_entry(entry.route.bucket, identity) is entry:
+            if self.lookup(entry.route.bucket, identity) is entry:
                 yield entry
-
-    def _visible_entry(self, bucket: str, identity: Identity) -> RouteEntry | None:
-        return self._local.get((identity.namespace or "", bucket)) or self._exported.get(bucket)
 
 
 def _entry(route: Route) -> RouteEntry:
@@ -140,6 +138,9 @@ def _target(route: Route) -> BackendTarget:
         host=host,
         base_path=path,
         names=BucketNames(
-            virtual_bucket=route.bucket, backend_bucket=backend.bucket, prefix=backend.prefix
+            virtual_bucket=route.bucket,
+            backend_bucket=backend.bucket,
+            prefix=backend.prefix,
+            backend_host=url.netloc,
         ),
     )

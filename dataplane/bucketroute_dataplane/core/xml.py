@@ -22,7 +22,9 @@ MAX_DEPTH = 16  # S3's deepest document has six levels
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
-_XMLNS_ATTRIBUTE = b' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_root_with_namespace = re.compile(
+    rb'\s*(?:<\?xml[^>]*\?>\s*)?<\w+( xmlns="http://s3\.amazonaws\.com/doc/2006-03-01/")'
+).match
 _special = re.compile("[&<>\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _find_special = _special.search
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -49,7 +51,8 @@ def parse(document: bytes, *, limit_bytes: int = MAX_DOCUMENT_BYTES) -> Element:
     if len(document) > limit_bytes or document.count(b"<") > 2 * MAX_ELEMENTS:
         raise XMLSyntaxError("the document is too large")
     # Nearly every document declares S3's namespace once; without it no tag needs to be cut.
-    document = document.replace(_XMLNS_ATTRIBUTE, b"", 1)
+    if found := _root_with_namespace(document):
+        document = document[: found.start(1)] + document[found.end(1) :]
     parser = XMLParser(target=_Builder())  # noqa: S314 - no DTD gets past the builder
     try:
         parser.feed(document)

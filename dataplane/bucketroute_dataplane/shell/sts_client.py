@@ -10,7 +10,6 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -110,7 +109,7 @@ class StsClient:
         )
 
     async def _client(self, endpoint: str, ca_bundle: str | None) -> httpx.AsyncClient:
-        is_tls = urlsplit(endpoint).scheme == "https"
+        is_tls = httpx.URL(endpoint).scheme == "https"
         key = (is_tls, self._pem(endpoint, ca_bundle) if is_tls else None)
         client = self._clients.get(key)
         if client is None:

@@ -1,0 +1,147 @@
+"""How a client is answered: passed on, rewritten, or made here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bucketroute_dataplane.core.authorize import ForwardPlan
+from bucketroute_dataplane.core.headers import response_headers
+from bucketroute_dataplane.core.identity import Identity
+from bucketroute_dataplane.core.listing import empty_list_result, rewrite_list_result
+from bucketroute_dataplane.core.local import local_answer
+from bucketroute_dataplane.core.messages import Header
+from bucketroute_dataplane.core.operations import Answer, Level
+from bucketroute_dataplane.core.request import S3Request
+from bucketroute_dataplane.core.resolve import RouteIndex
+from bucketroute_dataplane.core.results import backend_error, rewrite_result
+from bucketroute_dataplane.core.xml import error_document
+from bucketroute_dataplane.shell.access_log import AccessRecord
+from bucketroute_dataplane.shell.client import ClientStream
+from bucketroute_dataplane.shell.relay import Relay, ResponseHead
+from bucketroute_dataplane.shell.services import Services
+
+# A list page of 1,000 keys of 1 KiB, percent-encoded, with owners and checksums.
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+
+XML_TYPE: Header = (b"content-type", b"application/xml")
+# Replaced with the document that they describe.
+_OF_BODY = frozenset((b"content-length", b"content-type", b"content-md5", b"etag"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What every kind of answer needs."""
+
+    services: Services
+    client: ClientStream
+    record: AccessRecord
+
+    def own_headers(self) -> list[Header]:
+        """The headers that every response carries."""
+        record = self.record
+        return [
+            (b"server", b"BucketRoute"),
+            (b"x-amz-request-id", record.request_id.encode()),
+            (b"server-timing", record.server_timing(self.services.clock())),
+        ]
+
+    def respond(self, status: int, headers: Sequence[Header], body: bytes = b"") -> None:
+        self.record.status = status
+        self.client.respond(status, [*self.own_headers(), *headers], body)
+
+
+def answer_locally(
+    answering: Answering, request: S3Request, index: RouteIndex, identity: Identity
+) -> None:
+    """From the snapshot alone. Raises: S3Error."""
+    answer = local_answer(request, index, identity, answering.services.ring)
+    answering.respond(answer.status, answer.headers, answer.body)
+
+
+def answer_empty_list(answering: Answering, plan: ForwardPlan) -> None:
+    """A list page that the client wants to be empty; the backend need not be asked."""
+    request = plan.request
+    body = empty_list_result(request.operation.name, request.query, plan.target.names)
+    answering.respond(200, [XML_TYPE], body)
+
+
+async def answer_forwarded(
+    answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
+) -> None:
+    """The backend's answer in the client's terms. Raises: BackendError, ClientGoneError."""
+    _note_backend_request(answering.record, head)
+    if not relay.is_upload_complete:
+        # An early answer: the rest of the upload is not wanted any more.
+        answering.client.stop_body()
+    if head.status >= 400 and plan.request.head.method != b"HEAD":
+        await _answer_error(answering, plan, relay, head)
+    elif plan.request.operation.answer is Answer.STREAM or head.status >= 300:
+        await _pass_on(answering, plan, relay, head)
+    else:
+        await _answer_document(answering, plan, relay, head)
+
+
+async def _pass_on(
+    answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
+) -> None:
+    client = answering.client
+    answering.record.status = head.status
+    is_bodiless = plan.request.head.method == b"HEAD" or head.status in (204, 304)
+    headers = [*answering.own_headers(), *response_headers(head.headers, client.head)]
+    if not is_bodiless:
+        # Framing is the client leg's own: `start` says the length once more, or chunks.
+        headers = [header for header in headers if header[0] != b"content-length"]
+    client.start(
+        head.status, headers, length=None if is_bodiless else head.length, is_bodiless=is_bodiless
+    )
+    await relay.pass_on()
+    client.finish()
+
+
+async def _answer_error(
+    answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
+) -> None:
+    body = await relay.collect(MAX_ERROR_BYTES)
+    request, record = plan.request, answering.record
+    error = backend_error(
+        head.status, body, plan.target.names, is_object=request.operation.level is Level.OBJECT
+    )
+    record.error_code = error.code
+    answering.respond(
+        error.status,
+        [*_kept_headers(answering, head), XML_TYPE],
+        error_document(error, resource=request.resource, request_id=record.request_id),
+    )
+
+
+async def _answer_document(
+    answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
+) -> None:
+    body = await relay.collect(MAX_DOCUMENT_BYTES)
+    request, names = plan.request, plan.target.names
+    name = request.operation.name
+    if request.operation.answer is Answer.LIST:
+        body = rewrite_list_result(
+            name, body, request.query, names, answering.services.sealer(plan)
+        )
+    else:
+        body = rewrite_result(request, body, names, request_id=answering.record.request_id)
+    headers = _kept_headers(answering, head)
+    answering.respond(head.status, [*headers, XML_TYPE] if body else headers, body)
+
+
+def _kept_headers(answering: Answering, head: ResponseHead) -> list[Header]:
+    return [
+        header
+        for header in response_headers(head.headers, answering.client.head)
+        if header[0] not in _OF_BODY
+    ]
+
+
+def _note_backend_request(record: AccessRecord, head: ResponseHead) -> None:
+    for name, value in head.headers:
+        if name == b"x-amz-request-id":
+            record.backend_request_id = value.decode("latin-1")
+            return

@@ -1,0 +1,309 @@
+"""The client's side of one exchange: its body as it arrives, its response as it leaves.
+
+A `ClientStream` takes the place of uvicorn's RequestResponseCycle for requests that the S3 front
+serves itself: no scope, no ASGI messages, and a body piece that arrives goes to whoever pumps it
+within the same call. The S3Protocol drives it; the exchange reads and writes through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.messages import Header, RequestHead
+
+# What may arrive before somebody takes it; then the socket is not read.
+MAX_QUEUED_BYTES = 64 * 1024
+# An unread body after the answer: as much is thrown away, for as long, then the socket closes.
+# Closing at once would reset the connection before the client has read the answer.
+LINGER_BYTES = 1024 * 1024
+LINGER_SECONDS = 2.0
+BODY_IDLE_SECONDS = 60.0
+WRITE_IDLE_SECONDS = 60.0
+_JOIN_BYTES = 64 * 1024
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before the exchange was over."""
+
+
+class BodyConsumer(Protocol):
+    """Takes a streamed request body piece by piece."""
+
+    def on_client_body(self, data: bytes) -> None: ...
+
+    def on_client_end(self) -> None: ...
+
+    def on_client_gone(self) -> None: ...
+
+    def on_client_writable(self) -> None: ...
+
+
+class ClientConnection(Protocol):
+    """What a stream needs of its protocol object."""
+
+    deadline: float | None
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+    def on_response_complete(self) -> None: ...
+
+
+class ClientStream:
+    """One request and its response. The attributes without underscore up to `message_event` are
+    those that uvicorn's protocol reads of its cycle."""
+
+    def __init__(
+        self,
+        connection: ClientConnection,
+        head: RequestHead,
+        run: Callable[[ClientStream], Awaitable[None]],
+        *,
+        keep_alive: bool,
+        expects_continue: bool,
+    ) -> None:
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.message_event = self
+        self.head = head
+        self.response_started = False
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self.is_write_paused = False
+        self.body_complete = False
+        self._connection = connection
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._expects_continue = expects_continue
+        self._queue: list[bytes] = []
+        self._queued_bytes = 0
+        self._consumer: BodyConsumer | None = None
+        self._is_pumping = False
+        self._wakeup: asyncio.Future[None] | None = None
+        self._pending_head: bytes | None = None
+        self._is_chunked = False
+        self._is_discarding = False
+
+    async def run_asgi(self, app: Any) -> None:
+        """uvicorn starts a cycle by this name, with the ASGI application that S3 does not need."""
+        await self._run(self)
+
+    def set(self) -> None:
+        """uvicorn sets its cycle's message event when the connection is lost."""
+
+    # -- driven by the protocol ----------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        if self._is_discarding:
+            if self.received_bytes > LINGER_BYTES:
+                self._connection.close()
+            return
+        self._connection.deadline = self._loop.time() + BODY_IDLE_SECONDS
+        if self._is_pumping and self._consumer is not None:
+            self._consumer.on_client_body(data)
+            return
+        self._queue.append(data)
+        self._queued_bytes += len(data)
+        if self._queued_bytes > MAX_QUEUED_BYTES and self._wakeup is None:
+            self._connection.pause_reading()
+        self._wake()
+
+    def feed_end(self) -> None:
+        self.body_complete = True
+        self._connection.deadline = None
+        if self._is_discarding:
+            self._connection.close()
+        elif self._is_pumping and self._consumer is not None:
+            self._consumer.on_client_end()
+        else:
+            self._wake()
+
+    def lost(self) -> None:
+        self.disconnected = True
+        self._wake()
+        if self._consumer is not None:
+            self._consumer.on_client_gone()
+
+    def write_paused(self) -> None:
+        self.is_write_paused = True
+        self._connection.deadline = self._loop.time() + WRITE_IDLE_SECONDS
+
+    def write_resumed(self) -> None:
+        self.is_write_paused = False
+        self._connection.deadline = None
+        if self._consumer is not None:
+            self._consumer.on_client_writable()
+
+    # -- the body -------------------------------------------------------------------------------
+
+    async def read_body(self, limit_bytes: int) -> bytes:
+        """The whole body, read in this task. Bounded whatever the head declared.
+
+        Raises: S3Error EntityTooLarge, ClientGoneError.
+        """
+        self.send_continue()
+        while not self.body_complete:
+            if self._queued_bytes > limit_bytes:
+                break
+            self._connection.deadline = self._loop.time() + BODY_IDLE_SECONDS
+            await self._more()
+        if self._queued_bytes > limit_bytes:
+            raise s3_error("EntityTooLarge", MaxSizeAllowed=str(limit_bytes))
+        body, self._queue, self._queued_bytes = b"".join(self._queue), [], 0
+        return body
+
+    def pump_to(self, consumer: BodyConsumer) -> None:
+        """From now on `consumer` gets every piece as it comes, and the news of the connection."""
+        self.send_continue()
+        self._consumer, self._is_pumping = consumer, True
+        queue, self._queue, self._queued_bytes = self._queue, [], 0
+        for piece in queue:
+            consumer.on_client_body(piece)
+        if self.disconnected:
+            consumer.on_client_gone()
+        elif self.body_complete:
+            consumer.on_client_end()
+        else:
+            self._connection.deadline = self._loop.time() + BODY_IDLE_SECONDS
+            self._connection.resume_reading()
+
+    def follow(self, consumer: BodyConsumer) -> None:
+        """From now on `consumer` hears of the connection, without taking a body."""
+        self._consumer = consumer
+        if self.disconnected:
+            consumer.on_client_gone()
+
+    def pause_body(self) -> None:
+        self._connection.pause_reading()
+        self._connection.deadline = None
+
+    def resume_body(self) -> None:
+        if not self.body_complete:
+            self._connection.deadline = self._loop.time() + BODY_IDLE_SECONDS
+            self._connection.resume_reading()
+
+    def stop_body(self) -> None:
+        """Nobody wants the rest of the body; it stays on the socket until the answer is out."""
+        self._is_pumping = False
+        self._queue, self._queued_bytes = [], 0
+        if not self.body_complete:
+            self.pause_body()
+
+    def send_continue(self) -> None:
+        """Answers `Expect: 100-continue`; called once the caller is known and allowed."""
+        if self._expects_continue and not self.body_complete and not self.response_started:
+            self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._expects_continue = False
+
+    async def _more(self) -> None:
+        if self.disconnected:
+            raise ClientGoneError
+        self._wakeup = self._loop.create_future()
+        self._connection.resume_reading()
+        try:
+            await self._wakeup
+        finally:
+            self._wakeup = None
+        if self.disconnected:
+            raise ClientGoneError
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+    # -- the response -----------------------------------------------------------------------------
+
+    def respond(self, status: int, headers: Iterable[Header], body: bytes = b"") -> None:
+        """A complete response. To HEAD, and with 304, the body stays away."""
+        if self.head.method == b"HEAD" or status == HTTPStatus.NOT_MODIFIED:
+            self.start(status, headers, length=None, is_bodiless=True)
+        else:
+            self.start(status, headers, length=len(body))
+            if body:
+                self.write(body)
+        self.finish()
+
+    def start(
+        self,
+        status: int,
+        headers: Iterable[Header],
+        *,
+        length: int | None,
+        is_bodiless: bool = False,
+    ) -> None:
+        """Begins a response; `length` None means that it is not known (chunked), or, with
+        `is_bodiless`, that the headers say all there is to say."""
+        self.response_started = True
+        if not self.body_complete:
+            self.keep_alive = False
+        lines = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS.get(status, b""))]
+        lines += [b"%s: %s\r\n" % header for header in headers]
+        if length is not None:
+            lines.append(b"content-length: %d\r\n" % length)
+        elif not is_bodiless:
+            self._is_chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        self._pending_head = b"".join(lines)
+
+    def write(self, data: bytes) -> None:
+        """Sends a piece of the body; check `is_write_paused` afterwards."""
+        if self.disconnected:
+            return
+        self.sent_bytes += len(data)
+        if self.is_write_paused:
+            self._connection.deadline = self._loop.time() + WRITE_IDLE_SECONDS
+        if self._is_chunked:
+            data = b"%x\r\n%s\r\n" % (len(data), data)
+        head, self._pending_head = self._pending_head, None
+        if head is not None and len(data) <= _JOIN_BYTES:
+            data = head + data
+        elif head is not None:
+            self._connection.write(head)
+        self._connection.write(data)
+
+    def finish(self) -> None:
+        """The response is complete; what the client still sends of its body is thrown away."""
+        self._consumer = None
+        self.response_complete = True
+        if self.disconnected:
+            return
+        tail = b"0\r\n\r\n" if self._is_chunked else b""
+        if self._pending_head is not None or tail:
+            self._connection.write((self._pending_head or b"") + tail)
+            self._pending_head = None
+        if self.keep_alive:
+            self._connection.on_response_complete()
+        elif self.body_complete:
+            self._connection.close()
+        else:
+            self._linger()
+
+    def break_off(self) -> None:
+        """The response cannot be completed: the client must notice, so the socket closes."""
+        self._consumer = None
+        self.response_complete = True
+        self.keep_alive = False
+        self._connection.close()
+
+    def _linger(self) -> None:
+        self._is_discarding = True
+        self._queue, self._queued_bytes = [], 0
+        self.received_bytes = 0
+        self._connection.deadline = self._loop.time() + LINGER_SECONDS
+        self._connection.resume_reading()

@@ -1,0 +1,84 @@
+"""Bounds that one request shares with others: never waited for, refused with SlowDown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bucketroute_dataplane.core.errors import S3Error, s3_error
+from bucketroute_dataplane.core.resolve import RouteEntry
+
+# All request bodies that are held whole at one time, in bytes.
+BUFFERED_BUDGET_BYTES = 64 * 1024 * 1024
+RETRY_AFTER_SECONDS = 1
+
+
+class BufferBudget:
+    """What buffered bodies may hold together."""
+
+    def __init__(self, budget_bytes: int = BUFFERED_BUDGET_BYTES) -> None:
+        self._free = budget_bytes
+
+    @contextmanager
+    def hold(self, size_bytes: int) -> Iterator[None]:
+        """Raises: S3Error SlowDown if that much is not free now."""
+        if size_bytes > self._free:
+            raise slow_down("Too many request bodies are held at once.")
+        self._free -= size_bytes
+        try:
+            yield
+        finally:
+            self._free += size_bytes
+
+
+@dataclass(slots=True)
+class _RouteState:
+    running: int = 0
+    tokens: float = 0.0
+    filled_at: float = 0.0
+
+
+class RouteLimits:
+    """Concurrency and rate of each route, in this process."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._states: dict[str, _RouteState] = {}
+
+    @contextmanager
+    def enter(self, entry: RouteEntry) -> Iterator[None]:
+        """Raises: S3Error SlowDown if the route's limit is reached."""
+        limits = entry.route.limits
+        if limits.max_concurrent_requests is None and limits.requests_per_second is None:
+            yield
+            return
+        state = self._states.setdefault(entry.route.uid, _RouteState())
+        if (
+            limits.max_concurrent_requests is not None
+            and state.running >= limits.max_concurrent_requests
+        ):
+            raise slow_down("The route's limit of concurrent requests is reached.")
+        if limits.requests_per_second is not None:
+            self._take_token(state, limits.requests_per_second)
+        state.running += 1
+        try:
+            yield
+        finally:
+            state.running -= 1
+
+    def _take_token(self, state: _RouteState, per_second: int) -> None:
+        """A token bucket that holds one second's worth."""
+        now = self._clock()
+        gained = (now - state.filled_at) * per_second
+        state.tokens = min(float(per_second), state.tokens + gained)
+        state.filled_at = now
+        if state.tokens < 1:
+            raise slow_down("The route's request rate is reached.")
+        state.tokens -= 1
+
+
+def slow_down(message: str) -> S3Error:
+    error = s3_error("SlowDown", message)
+    error.retry_after_seconds = RETRY_AFTER_SECONDS
+    return error

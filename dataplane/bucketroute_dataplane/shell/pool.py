@@ -1,0 +1,124 @@
+"""Connections to backends: one pool an endpoint, dialled with a deadline and an address check."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import partial
+
+from bucketroute_dataplane.core.resolve import Endpoint
+from bucketroute_dataplane.shell.addresses import ForbiddenAddressError, resolve
+from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
+from bucketroute_dataplane.shell.watchdog import Watchdog
+
+# S3 closes an idle connection after some 5 to 20 s; a request that meets the close would fail.
+KEEP_ALIVE_SECONDS = 4.0
+CONNECT_SECONDS = 5.0
+MAX_IDLE_PER_ENDPOINT = 128
+
+
+class UpstreamPools:
+    """Kept-alive connections by endpoint, most recently used first."""
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        self.deadline: float | None = None
+        self._watchdog = watchdog
+        self._loop = asyncio.get_running_loop()
+        self._idle: dict[Endpoint, list[UpstreamConnection]] = {}
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._ca_bundles: Mapping[str, str] = {}
+        self.deadline = self._loop.time() + KEEP_ALIVE_SECONDS
+        watchdog.add(self)
+
+    def set_ca_bundles(self, ca_bundles: Mapping[str, str]) -> None:
+        """The named PEM bundles of the current snapshot."""
+        if ca_bundles != self._ca_bundles:
+            self._ca_bundles = dict(ca_bundles)
+            self._contexts.clear()
+
+    def take(self, endpoint: Endpoint) -> UpstreamConnection | None:
+        """An idle connection, or None: then `dial`."""
+        idle = self._idle.get(endpoint)
+        oldest = self._loop.time() - KEEP_ALIVE_SECONDS
+        while idle:
+            connection = idle.pop()
+            if connection.is_usable and connection.idle_since > oldest:
+                return connection
+            connection.abort()
+        return None
+
+    async def dial(self, endpoint: Endpoint) -> UpstreamConnection:
+        """A new connection.
+
+        Raises: BackendError if no address is allowed or answers within the deadline.
+        """
+        seconds = endpoint.connect_seconds or CONNECT_SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(endpoint)
+        except TimeoutError as exc:
+            raise BackendError("connecting took too long", is_timeout=True) from exc
+        except ForbiddenAddressError as exc:
+            raise BackendError(str(exc)) from exc
+        except (OSError, ssl.SSLError) as exc:
+            raise BackendError(f"cannot connect: {type(exc).__name__}: {exc}") from exc
+
+    async def _connect(self, endpoint: Endpoint) -> UpstreamConnection:
+        addresses = await resolve(endpoint.host, endpoint.port, endpoint.network_scope)
+        context = self._context(endpoint.ca_bundle) if endpoint.is_tls else None
+        failure: OSError = OSError(f"{endpoint.host} has no address")
+        for address in addresses:
+            try:
+                _, connection = await self._loop.create_connection(
+                    partial(UpstreamConnection, self._watchdog, partial(self._put_back, endpoint)),
+                    address,
+                    endpoint.port,
+                    ssl=context,
+                    server_hostname=endpoint.host if context is not None else None,
+                )
+            except OSError as exc:
+                failure = exc
+            else:
+                return connection
+        raise failure
+
+    def _context(self, ca_bundle: str | None) -> ssl.SSLContext:
+        context = self._contexts.get(ca_bundle)
+        if context is None:
+            pem = self._ca_bundles.get(ca_bundle) if ca_bundle is not None else None
+            if ca_bundle is not None and pem is None:
+                raise OSError(f"the CA bundle {ca_bundle} is not in the snapshot")
+            context = ssl.create_default_context(cadata=pem)
+            context.set_alpn_protocols(["http/1.1"])
+            self._contexts[ca_bundle] = context
+        return context
+
+    def _put_back(self, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+        idle = self._idle.setdefault(endpoint, [])
+        if not connection.is_usable:
+            if connection in idle:
+                idle.remove(connection)
+        elif len(idle) < MAX_IDLE_PER_ENDPOINT:
+            idle.append(connection)
+        else:
+            connection.abort()
+
+    def on_deadline(self) -> None:
+        """Closes what has been idle for too long."""
+        now = self._loop.time()
+        self.deadline = now + KEEP_ALIVE_SECONDS
+        for endpoint, idle in list(self._idle.items()):
+            for connection in [c for c in idle if c.idle_since <= now - KEEP_ALIVE_SECONDS]:
+                idle.remove(connection)
+                connection.abort()
+            if not idle:
+                del self._idle[endpoint]
+
+    def close(self) -> None:
+        """Closes every idle connection (those in an exchange end with it)."""
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.abort()
+        self._idle.clear()
+        self._watchdog.discard(self)

@@ -1,0 +1,214 @@
+"""Couples a client's stream and a backend's connection for one exchange.
+
+Body pieces cross in the call that brought them, in both directions, with backpressure: when one
+side's socket is full the other side's is not read. The exchange only awaits two moments, the
+response head and the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from bucketroute_dataplane.core.errors import S3Error
+from bucketroute_dataplane.core.messages import Header, UpstreamRequest
+from bucketroute_dataplane.core.upload import UploadTransform
+from bucketroute_dataplane.shell.client import ClientGoneError, ClientStream
+from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
+
+# What a response may hold before its head has been looked at.
+MAX_EARLY_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """A backend's answer; `length` is None where it is not known."""
+
+    status: int
+    headers: list[Header]
+    length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Of one exchange, in seconds."""
+
+    first_byte: float
+    idle: float
+
+
+class Relay:
+    """One exchange. Use: `send` or `send_streamed`, await `head()`, then `pass_on` or `collect`."""
+
+    def __init__(self, client: ClientStream, connection: UpstreamConnection) -> None:
+        self._client = client
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._head: asyncio.Future[ResponseHead] = self._loop.create_future()
+        self._end: asyncio.Future[None] | None = None
+        self._transform: UploadTransform | None = None
+        self._early: list[bytes] = []
+        self._early_bytes = 0
+        self._failure: Exception | None = None
+        self._is_passing = False
+        self._is_ended = False
+        self.is_upload_complete = True
+
+    # -- the exchange's side -------------------------------------------------------------------
+
+    def send(self, request: UpstreamRequest, body: bytes, deadlines: Deadlines) -> None:
+        """Sends a request whose body, if any, is at hand."""
+        self._client.follow(self)
+        self._connection.start(
+            request,
+            body,
+            self,
+            first_byte_seconds=deadlines.first_byte,
+            idle_seconds=deadlines.idle,
+        )
+
+    def send_streamed(
+        self, request: UpstreamRequest, transform: UploadTransform | None, deadlines: Deadlines
+    ) -> None:
+        """Sends the head, and from now on the client's body as it comes."""
+        self.is_upload_complete = False
+        self._transform = transform
+        self.send(request, b"", deadlines)
+        if self._failure is None:
+            self._client.pump_to(self)
+
+    async def head(self) -> ResponseHead:
+        """Raises: BackendError; S3Error if the body is wrong; ClientGoneError."""
+        try:
+            return await self._head
+        except asyncio.CancelledError:
+            self._connection.abort()
+            raise
+
+    async def pass_on(self) -> None:
+        """Streams the response body to the client, whose response has been started.
+
+        Raises: BackendError, ClientGoneError.
+        """
+        self._is_passing = True
+        early, self._early = self._early, []
+        for piece in early:
+            self._client.write(piece)
+        if early and not self._client.is_write_paused:
+            self._connection.resume_response()
+        await self._ended()
+
+    async def collect(self, limit_bytes: int) -> bytes:
+        """The whole response body.
+
+        Raises: BackendError if it is larger than the limit, or breaks off; ClientGoneError.
+        """
+        while not self._is_ended and self._failure is None:
+            if self._early_bytes > limit_bytes:
+                self._connection.abort()
+                raise BackendError(f"the answer is larger than {limit_bytes} bytes")
+            self._connection.resume_response()
+            self._end = self._loop.create_future()
+            await self._wait(self._end)
+        if self._failure is not None:
+            raise self._failure
+        return b"".join(self._early)
+
+    def abort(self) -> None:
+        self._connection.abort()
+
+    async def _ended(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if not self._is_ended:
+            self._end = self._loop.create_future()
+            await self._wait(self._end)
+            if self._failure is not None:
+                raise self._failure
+
+    async def _wait(self, future: asyncio.Future[None]) -> None:
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._connection.abort()
+            raise
+
+    # -- BodyConsumer: the client's body -------------------------------------------------------
+
+    def on_client_body(self, data: bytes) -> None:
+        connection = self._connection
+        if self._transform is None:
+            connection.write(data)
+        else:
+            try:
+                pieces = self._transform.feed(data)
+            except S3Error as exc:
+                self._fail(exc)
+                return
+            for piece in pieces:
+                connection.write(piece)
+        if connection.is_write_paused:
+            self._client.pause_body()
+
+    def on_client_end(self) -> None:
+        self.is_upload_complete = True
+        if self._transform is not None:
+            try:
+                pieces = self._transform.finish()
+            except S3Error as exc:
+                self._fail(exc)
+                return
+            for piece in pieces:
+                self._connection.write(piece)
+
+    def on_client_gone(self) -> None:
+        self._fail(ClientGoneError())
+
+    def on_client_writable(self) -> None:
+        self._connection.resume_response()
+
+    # -- ResponseSink: the backend's answer ----------------------------------------------------
+
+    def on_response_head(self, status: int, headers: list[Header], length: int | None) -> None:
+        if not self._head.done():
+            self._head.set_result(ResponseHead(status, headers, length))
+
+    def on_response_body(self, data: bytes) -> None:
+        if self._is_passing:
+            self._client.write(data)
+            if self._client.is_write_paused:
+                self._connection.pause_response()
+            return
+        self._early.append(data)
+        self._early_bytes += len(data)
+        if self._end is not None:
+            self._wake()
+        elif self._early_bytes > MAX_EARLY_BYTES:
+            self._connection.pause_response()
+
+    def on_response_end(self) -> None:
+        self._is_ended = True
+        self._wake()
+
+    def on_backend_error(self, error: BackendError) -> None:
+        self._fail(error)
+
+    def on_backend_writable(self) -> None:
+        self._client.resume_body()
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _fail(self, failure: Exception) -> None:
+        """Ends the exchange with both sides' sockets in no doubt."""
+        if self._is_ended or self._failure is not None:
+            return
+        self._failure = failure
+        self._connection.abort()
+        self._client.stop_body()
+        if not self._head.done():
+            self._head.set_exception(failure)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)

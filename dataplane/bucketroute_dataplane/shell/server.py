@@ -1,0 +1,166 @@
+"""Wires a data-plane process together; `DataplaneServer` accepts and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import socket
+from base64 import b64decode
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+
+import uvicorn
+
+from bucketroute_dataplane.core.resolve import RouteIndex
+from bucketroute_dataplane.core.sealing import SealingRing
+from bucketroute_dataplane.settings import DataplaneSettings
+from bucketroute_dataplane.shell.app import admin_app
+from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
+from bucketroute_dataplane.shell.clock import SystemClock
+from bucketroute_dataplane.shell.credential_health import CredentialHealth
+from bucketroute_dataplane.shell.credentials import CredentialCache
+from bucketroute_dataplane.shell.front import S3Front
+from bucketroute_dataplane.shell.limits import RouteLimits
+from bucketroute_dataplane.shell.metrics import Metrics
+from bucketroute_dataplane.shell.pool import UpstreamPools
+from bucketroute_dataplane.shell.protocol import s3_protocol
+from bucketroute_dataplane.shell.services import Services
+from bucketroute_dataplane.shell.snapshots import SnapshotStore
+from bucketroute_dataplane.shell.sts_client import StsClient
+from bucketroute_dataplane.shell.tokens import TokenFile
+from bucketroute_dataplane.shell.watchdog import Watchdog
+from bucketroute_dataplane.shell.web_identity import WebIdentityExchanger
+from bucketroute_snapshot import SnapshotSecrets
+
+# What waits in the kernel while a burst of clients connects.
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 75
+
+
+@asynccontextmanager
+async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncIterator[Services]:
+    """The shared services of a process, closed in reverse order at the end."""
+    clock = SystemClock()
+    loop = asyncio.get_running_loop()
+    watchdog = Watchdog()
+    sts = StsClient(clock=clock)
+    health = CredentialHealth()
+    exchanger = WebIdentityExchanger(tokens=TokenFile(settings.token_file), sts=sts, clock=clock)
+    cache = CredentialCache(
+        exchanger=exchanger, clock=clock, jitter=random.random, observers=[health]
+    )
+    services = Services(
+        settings=settings,
+        store=store,
+        watchdog=watchdog,
+        pools=UpstreamPools(watchdog),
+        credentials=BackendCredentials(cache=cache, health=health),
+        metrics=Metrics(),
+        clock=loop.time,
+        now=lambda: datetime.now(UTC),
+        limits=RouteLimits(loop.time),
+        ring=SealingRing((), os.urandom),
+    )
+    _follow_snapshots(services, sts)
+    sweeper = asyncio.create_task(watchdog.run())
+    try:
+        yield services
+    finally:
+        sweeper.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeper
+        services.pools.close()
+        await services.credentials.close()
+        await sts.close()
+
+
+def _follow_snapshots(services: Services, sts: StsClient) -> None:
+    def apply(index: RouteIndex, secrets: SnapshotSecrets) -> None:
+        bundles = index.settings.ca_bundles
+        sts.update_ca_bundles(bundles)
+        services.pools.set_ca_bundles({bundle.name: bundle.pem for bundle in bundles})
+        services.credentials.update_secrets(secrets)
+        services.credentials.update_routes(
+            [entry.route for entry in index.entries],
+            prefetch=services.settings.prefetch_credentials,
+        )
+        keys = [b64decode(key.reveal()) for key in secrets.sealing_keys]
+        services.ring = SealingRing(keys, os.urandom)
+        services.metrics.routes.set(len(index.entries))
+        services.metrics.snapshot_swaps.inc()
+
+    services.store.subscribe(apply)
+
+
+class DataplaneServer:
+    """The S3 listener, with `/-/…` on it. `start()`, then `stop()`, which drains."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._is_draining = False
+        self._task: asyncio.Task[None] | None = None
+        settings = services.settings
+        self._socket = _listening_socket(settings.listen_host, settings.listen_port)
+        front = S3Front(services)
+        self._server = _Server(
+            uvicorn.Config(
+                admin_app(services.metrics, is_ready=self.is_ready),
+                http=s3_protocol(front.serve, services.watchdog),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=int(settings.drain_seconds),
+                ssl_certfile=settings.tls_certificate,
+                ssl_keyfile=settings.tls_key,
+            )
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, the real one where 0 was asked for."""
+        host, port, *_ = self._socket.getsockname()
+        return str(host), int(port)
+
+    async def start(self) -> None:
+        """Begins to accept. Raises what uvicorn's start raises (a bad certificate, say)."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Refuses new connections, lets requests in flight finish for `drain_seconds`."""
+        self._is_draining = True
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+    def is_ready(self) -> bool:
+        return self._services.store.index is not None and not self._is_draining
+
+
+class _Server(uvicorn.Server):
+    """Signals are the program's own matter, not the listener's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listening_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setblocking(False)
+    listening.bind((host, port))
+    return listening

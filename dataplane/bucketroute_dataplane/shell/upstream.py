@@ -1,0 +1,276 @@
+"""One kept-alive HTTP/1.1 connection to a backend.
+
+A bare asyncio.Protocol: heads are parsed by llhttp (httptools), bodies of known length are counted
+and handed on untouched. The owner of an exchange is its `ResponseSink`; the connection belongs to
+its pool again when the response is complete, and is closed whenever its state is in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import httptools
+
+from bucketroute_dataplane.core.checksums import BytesLike
+from bucketroute_dataplane.core.messages import Header, UpstreamRequest
+from bucketroute_dataplane.shell.watchdog import Watchdog
+
+# Above HIGH the client is not read any more, below LOW it is again. Two streams of a busy proxy
+# share little: 128 of them stay below 64 MiB.
+WRITE_HIGH_BYTES = 256 * 1024
+WRITE_LOW_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+
+_BODILESS = frozenset((204, 304))
+
+
+class BackendError(Exception):
+    """The exchange with the backend failed. `is_stale`: on a kept-alive socket, before any byte."""
+
+    def __init__(self, reason: str, *, is_stale: bool = False, is_timeout: bool = False) -> None:
+        super().__init__(reason)
+        self.is_stale = is_stale
+        self.is_timeout = is_timeout
+
+
+class ResponseSink(Protocol):
+    """Receives one response. Nothing is called after `on_response_end` or `on_backend_error`."""
+
+    def on_response_head(self, status: int, headers: list[Header], length: int | None) -> None: ...
+
+    def on_response_body(self, data: bytes) -> None: ...
+
+    def on_response_end(self) -> None: ...
+
+    def on_backend_error(self, error: BackendError) -> None: ...
+
+    def on_backend_writable(self) -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Idle, or in one exchange with `sink`. Deadlines: first byte, then between bytes."""
+
+    def __init__(self, watchdog: Watchdog, on_idle: Callable[[UpstreamConnection], None]) -> None:
+        self.deadline: float | None = None
+        self.transport: asyncio.Transport | None = None
+        self.is_reused = False
+        self.idle_since = 0.0
+        self.is_write_paused = False
+        self._watchdog = watchdog
+        self._on_idle = on_idle
+        self._loop = asyncio.get_running_loop()
+        self._sink: ResponseSink | None = None
+        self._idle_seconds = 0.0
+        self._unsent = 0
+        self._first_byte_seconds = 0.0
+        self._headers: list[Header] = []
+        self._remaining: int | None = None
+        self._reset_response()
+
+    # -- the exchange ------------------------------------------------------------------------
+
+    def start(
+        self,
+        request: UpstreamRequest,
+        body: bytes,
+        sink: ResponseSink,
+        *,
+        first_byte_seconds: float,
+        idle_seconds: float,
+    ) -> None:
+        """Sends the head and what there is of the body; the rest follows by `write`."""
+        assert self.transport is not None
+        self._sink = sink
+        self._method = request.method
+        self._unsent = (request.content_length or 0) - len(body)
+        self._idle_seconds = idle_seconds
+        self._first_byte_seconds = first_byte_seconds
+        self.transport.write(request.head() + body if body else request.head())
+        self._wait_for_backend()
+
+    def write(self, data: BytesLike) -> None:
+        """Sends more of the request body; never more than the announced length."""
+        if self.transport is None or self._sink is None:
+            return
+        self._unsent -= len(data)
+        assert self._unsent >= 0, "more body than Content-Length announces"
+        self.transport.write(data)
+        self._wait_for_backend()
+
+    def abort(self) -> None:
+        """Ends the exchange without a word: what was half sent never becomes an object."""
+        self._sink = None
+        self.deadline = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_response(self) -> None:
+        if self.transport is not None:
+            self.transport.pause_reading()
+        self.deadline = None
+
+    def resume_response(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+            if self._sink is not None:
+                self.deadline = self._loop.time() + self._idle_seconds
+
+    @property
+    def is_usable(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    # -- asyncio.Protocol --------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]  # uvloop's transports are no subclass
+        assert self.transport is not None
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
+        self._watchdog.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self._watchdog.discard(self)
+        if self._until_close and self._status and exc is None:
+            self._finish()
+        elif self._sink is not None:
+            is_stale = self.is_reused and not self._has_received
+            self._fail(BackendError("the backend closed the connection", is_stale=is_stale))
+        else:
+            self._on_idle(self)
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self.is_write_paused = False
+        self._wait_for_backend()
+        if self._sink is not None:
+            self._sink.on_backend_writable()
+
+    def data_received(self, data: bytes) -> None:
+        if self._sink is None:
+            # Bytes that nobody asked for: the next response would be read out of step.
+            self.abort()
+            return
+        self._has_received = True
+        self.deadline = self._loop.time() + self._idle_seconds
+        if self._remaining is not None and self._remaining >= len(data) > 0:
+            self._counted(data)
+            return
+        if not self._status:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as exc:
+            self._fail(BackendError(f"the backend's answer is not HTTP: {exc}"))
+            return
+        if not self._status and self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(BackendError("the backend's response head is too large"))
+        elif self._is_counted and self._sink is not None:
+            self._remaining = self._uncounted
+
+    def eof_received(self) -> None:
+        return None
+
+    def on_deadline(self) -> None:
+        self._fail(BackendError("the backend did not answer in time", is_timeout=True))
+
+    # -- httptools callbacks -----------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self._sink is None:  # a second response to one request
+            self.abort()
+            return
+        if 100 <= status < 200:
+            self._headers = []
+            return
+        self._status = status
+        length = self._content_length()
+        if self._method == b"HEAD" or status in _BODILESS:
+            self._deliver_head(length)
+            self._finish()
+            return
+        is_chunked = any(name == b"transfer-encoding" for name, _ in self._headers)
+        self._is_counted = length is not None and not is_chunked
+        self._uncounted = length or 0
+        self._until_close = length is None and not is_chunked
+        self._deliver_head(None if is_chunked else length)
+
+    def on_body(self, body: bytes) -> None:
+        if self._sink is not None:
+            self._uncounted -= len(body)
+            self._sink.on_response_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._status and self._sink is not None:
+            self._finish()
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _wait_for_backend(self) -> None:
+        """The deadline of what the backend owes; while the client owes body, its own counts."""
+        if self._sink is None or self._has_received:
+            return
+        if self._unsent == 0:
+            self.deadline = self._loop.time() + self._first_byte_seconds
+        elif self.is_write_paused:
+            self.deadline = self._loop.time() + self._idle_seconds
+        else:
+            self.deadline = None
+
+    def _counted(self, data: bytes) -> None:
+        assert self._remaining is not None
+        assert self._sink is not None
+        self._remaining -= len(data)
+        self._sink.on_response_body(data)
+        if self._remaining == 0 and self._sink is not None:
+            self._finish()
+
+    def _deliver_head(self, length: int | None) -> None:
+        assert self._sink is not None
+        self._sink.on_response_head(self._status, self._headers, length)
+
+    def _content_length(self) -> int | None:
+        for name, value in self._headers:
+            if name == b"content-length":
+                return int(value)
+        return None
+
+    def _finish(self) -> None:
+        """The response is complete: back to the pool, unless the request is not or it says so."""
+        sink, self._sink = self._sink, None
+        self.deadline = None
+        keep = self._unsent == 0 and not self._until_close and self._parser.should_keep_alive()
+        self._reset_response()
+        self.is_reused = True
+        self.idle_since = self._loop.time()
+        if self.transport is not None and not keep:
+            self.transport.abort()
+        elif self.is_usable:
+            self._on_idle(self)
+        if sink is not None:
+            sink.on_response_end()
+
+    def _fail(self, error: BackendError) -> None:
+        sink = self._sink
+        self.abort()
+        if sink is not None:
+            sink.on_backend_error(error)
+
+    def _reset_response(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers = []
+        self._method = b""
+        self._status = 0
+        self._head_bytes = 0
+        self._has_received = False
+        self._is_counted = False
+        self._until_close = False
+        self._uncounted = 0
+        self._remaining = None
