@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Self
 
 START_DEADLINE_SECONDS = 30.0
-STOP_DEADLINE_SECONDS = 15.0
+# Longer than the default drain of `serve`, so that an overlong one is seen as that.
+STOP_DEADLINE_SECONDS = 45.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -189,6 +190,7 @@ class ServeProcess(ChildProcess):
         # Without the caller's AWS_* and proxy variables: they would change the program under test.
         kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "COVERAGE_FILE")
         environment = {name: os.environ[name] for name in kept if name in os.environ}
+        environment["XDG_STATE_HOME"] = str(directory / "state")
         super().__init__(
             options.arguments(self._once_ready),
             log=directory / "serve.log",
