@@ -6,7 +6,7 @@
 import base64
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qs
@@ -87,12 +87,19 @@ def error_document(code: str, message: str = "told by the STS, for the log only"
     ).encode()
 
 
+def streamed(
+    status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """An answer as the network gives it: httpx takes `content=` for one that was read already."""
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
+
+
 def refusing(
     code: str, *, status: int = 400, retry_after: str | None = None
 ) -> Callable[[int], httpx.Response]:
     """An answer for `ScriptedSts`: the STS's error document."""
     headers = {} if retry_after is None else {"retry-after": retry_after}
-    return lambda _serial: httpx.Response(status, headers=headers, content=error_document(code))
+    return lambda _serial: streamed(status, error_document(code), headers)
 
 
 @dataclass(kw_only=True)
@@ -128,4 +135,4 @@ class ScriptedSts:
         if self.answer is not None:
             return self.answer(serial)
         expires_at = self.clock.now() + self.lifetime_seconds
-        return httpx.Response(200, content=credentials_document(serial, expires_at=expires_at))
+        return streamed(200, credentials_document(serial, expires_at=expires_at))
