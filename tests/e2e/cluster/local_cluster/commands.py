@@ -1,6 +1,7 @@
 """The command lines of `local-cluster` and `kind-cluster`: equal verbs, two providers."""
 
 import argparse
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ def main(provider: str, arguments: list[str]) -> int:
     options = _parser(f"{provider}-cluster").parse_args(arguments)
     verbs = lifecycle if provider == "local" else kind
     directory: Path = options.directory
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `up` cleans up after itself
     try:
         match options.verb:
             case "up":
