@@ -162,7 +162,7 @@ class ChunkedDecoder:
         """Say that the body has ended; returns when all of it is there and proved right."""
         if self._state is _State.FINISHED:
             return
-        if self._state is not _State.TRAILER or self._decoded != self._decoded_length:
+        if self._state is not _State.TRAILER:
             raise s3_error("IncompleteBody")
         block = bytes(self._partial)
         if not self._has_trailer and block != b"\r\n":
