@@ -101,7 +101,7 @@ _RESPONSE_DENIED = (
         b"strict-transport-security content-security-policy"
     )
     # set anew by the proxy
-    | _names(b"date server server-timing x-amz-request-id x-amz-id-2")
+    | _names(b"date server server-timing x-amz-request-id x-amz-id-2 x-amzn-requestid x-amz-cf-id")
     # names the backend, its account or its network
     | _names(
         b"location set-cookie forwarded via x-forwarded-for x-forwarded-host x-forwarded-port "

@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from time import perf_counter
 
 import uvicorn
 
@@ -44,7 +45,6 @@ KEEP_ALIVE_SECONDS = 75
 async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncIterator[Services]:
     """The shared services of a process, closed in reverse order at the end."""
     clock = SystemClock()
-    loop = asyncio.get_running_loop()
     watchdog = Watchdog()
     sts = StsClient(clock=clock)
     health = CredentialHealth()
@@ -59,9 +59,9 @@ async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncI
         pools=UpstreamPools(watchdog),
         credentials=BackendCredentials(cache=cache, health=health),
         metrics=Metrics(),
-        clock=loop.time,
+        clock=perf_counter,
         now=lambda: datetime.now(UTC),
-        limits=RouteLimits(loop.time),
+        limits=RouteLimits(perf_counter),
         ring=SealingRing((), os.urandom),
     )
     _follow_snapshots(services, sts)

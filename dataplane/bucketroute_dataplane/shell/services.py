@@ -20,7 +20,8 @@ from bucketroute_dataplane.shell.watchdog import Watchdog
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """`clock` is the loop's, in seconds; `now` is the wall clock, aware and in UTC."""
+    """`clock` is monotonic, in seconds (the loop's own has milliseconds only); `now` is the wall
+    clock, aware and in UTC."""
 
     settings: DataplaneSettings
     store: SnapshotStore
