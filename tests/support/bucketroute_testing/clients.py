@@ -46,7 +46,8 @@ def s3_client(
         aws_session_token=key.session_token if key else None,
         verify=str(ca) if ca else None,
         config=Config(
-            signature_version=None if key else UNSIGNED,
+            # Headers are signed so anyway; by default botocore presigns with SigV2 in us-east-1.
+            signature_version="s3v4" if key else UNSIGNED,
             s3={"addressing_style": addressing},
             retries={"total_max_attempts": max_attempts, "mode": "standard"},
             request_checksum_calculation=checksums,

@@ -28,7 +28,7 @@ from bucketroute_testing.manifests import (
     write_manifests,
 )
 from bucketroute_testing.minio import Minio
-from bucketroute_testing.oidc import ProjectedToken
+from bucketroute_testing.oidc import ProjectedToken, unverified_token
 from bucketroute_testing.processes import ServeOptions, ServeProcess
 from bucketroute_testing.signing import AccessKey, Signer
 from bucketroute_testing.tls import CertificateFiles
@@ -77,7 +77,7 @@ def moto_backend(moto: EmbeddedBackend) -> BackendUnderTest:
         name="moto",
         endpoint=moto.endpoint,
         role_arn=embedded.ROLE_ARN,
-        token="a-token-that-moto-does-not-read",
+        token=unverified_token(),
         direct_key=AccessKey(access_key_id="moto", secret_access_key="moto"),
         profile="Generic",
     )
@@ -88,7 +88,7 @@ def recording_backend(wire: WireBackend, *, profile: str = "Generic") -> Backend
         name="wire",
         endpoint=wire.endpoint,
         role_arn=embedded.ROLE_ARN,
-        token="a-token-that-the-fake-does-not-verify",
+        token=unverified_token(),
         direct_key=AccessKey(access_key_id="direct", secret_access_key="direct"),
         profile=profile,
     )

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 _KEY_BITS = 2048
+_FAR_FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class OidcIssuer:
@@ -84,6 +85,12 @@ class OidcIssuer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+def unverified_token() -> str:
+    """A token in a JWT's shape, for fakes that verify none: signed with a key that nobody keeps."""
+    claims = {"sub": "system:serviceaccount:default:default", "exp": _FAR_FUTURE}
+    return jwt.encode(claims, uuid.uuid4().hex, algorithm="HS256")
 
 
 class _DocumentServer(ThreadingHTTPServer):
