@@ -212,8 +212,7 @@ class CredentialCache:
         exchange = _result(task)
         self._learn_subject(exchange, serial)
         self._apply(entry, exchange)
-        if self._entries.get(key) is entry:
-            self._schedule(key, entry, entry.state.background_at())
+        self._schedule(key, entry, entry.state.background_at())
         self._report(key, entry, exchange, duration_seconds=self._clock.monotonic() - began)
 
     def _apply(self, entry: _Entry, exchange: Exchange) -> None:

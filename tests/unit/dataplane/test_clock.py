@@ -26,6 +26,24 @@ async def test_work_in_time_raises_its_error() -> None:
         await within(SystemClock(), 60, _failing())
 
 
+async def test_work_out_of_time_is_cancelled() -> None:
+    clock = FakeClock()
+    work = asyncio.Event()
+
+    async def endless() -> None:
+        try:
+            await clock.sleep(60)
+        except asyncio.CancelledError:
+            work.set()
+            raise
+
+    waiting = asyncio.ensure_future(within(clock, 1, endless()))
+    await clock.advance(1)
+    with pytest.raises(TimeoutError):
+        await waiting
+    assert work.is_set()
+
+
 async def test_work_that_fails_while_it_is_cancelled_is_still_out_of_time() -> None:
     clock = FakeClock()
 

@@ -185,6 +185,42 @@ async def test_a_prefetch_that_failed_is_looked_at_again_until_it_succeeds(
     assert _served(bench) is not None
 
 
+async def test_a_caller_puts_off_the_next_look_in_the_background(bench: CacheBench) -> None:
+    bench.sts.answer = refusing("Throttling")
+    bench.cache.prefetch(credential_key())
+    await bench.clock.advance(5)
+    await bench.error()
+    await bench.clock.advance(59)
+    assert bench.sts.calls == 2
+    await bench.clock.advance(1)
+    assert bench.sts.calls == 3
+
+
+async def test_a_look_that_comes_due_while_a_caller_waits_joins_its_exchange(
+    bench: CacheBench,
+) -> None:
+    bench.sts.answer = refusing("Throttling")
+    bench.cache.prefetch(credential_key())
+    await bench.clock.advance(29)
+    bench.sts.answer, bench.sts.delay_seconds = None, 2
+    caller = bench.ask()
+    await bench.clock.advance(2)
+    await caller
+    assert bench.sts.calls == 2
+
+
+@pytest.mark.rule("3.11.7")
+async def test_a_renewal_refused_to_a_new_subject_leaves_it_nothing_of_the_old_one(
+    bench: CacheBench,
+) -> None:
+    await bench.get()
+    bench.token_file.write_text(projected_token("system:serviceaccount:other:other"))
+    bench.sts.answer = refusing("AccessDenied")
+    await bench.use_until(3300)
+    assert bench.sts.calls == 2
+    assert _served(bench) is None
+
+
 async def test_a_refused_key_that_nobody_wants_is_forgotten(bench: CacheBench) -> None:
     bench.sts.answer = refusing("AccessDenied")
     await bench.error()
