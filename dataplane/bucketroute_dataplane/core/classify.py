@@ -6,7 +6,7 @@ Everything that S3 knows and the operations table does not is listed here and an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.operations import BY_NAME, OPERATIONS, Level, Operation
@@ -37,7 +37,7 @@ _METHODS: frozenset[bytes] = frozenset(op.method for op in OPERATIONS)
 
 
 def classify(
-    method: bytes, level: Level, query: Mapping[bytes, bytes], header_names: Iterable[bytes]
+    method: bytes, level: Level, query: Mapping[bytes, bytes], headers: Mapping[bytes, bytes]
 ) -> Operation:
     """The operation that a request asks for, from its head alone.
 
@@ -46,12 +46,11 @@ def classify(
     """
     if method not in _METHODS:
         raise s3_error("MethodNotAllowed")
-    names = frozenset(header_names)
-    selectors = query.keys() & SUBRESOURCES
-    if len(selectors) > 1 or names & OPERATION_HEADERS:
+    selectors = query.keys() & SUBRESOURCES if query else ()
+    if len(selectors) > 1 or not OPERATION_HEADERS.isdisjoint(headers):
         raise s3_error("NotImplemented")
     subresource = next(iter(selectors), None)
-    is_copy = method == b"PUT" and level is Level.OBJECT and _COPY_SOURCE in names
+    is_copy = method == b"PUT" and level is Level.OBJECT and _COPY_SOURCE in headers
     operation = _BY_SELECTOR.get((method, level, subresource, is_copy))
     if operation is None:
         # POST without a sub-resource is the browser form upload; a method on `/` is unknown to S3.

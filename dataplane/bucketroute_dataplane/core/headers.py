@@ -40,7 +40,7 @@ _COPY = _names(
 
 # Operation → names and prefixes that it forwards, beside _EVERY. `x-amz-checksum-` is an open
 # set: SDKs keep adding algorithms, and the backend is the one to judge them.
-_ALLOWED: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
+_OF_OPERATION: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
     "ListObjects": (_names(b"x-amz-optional-object-attributes"), ()),
     "ListObjectsV2": (_names(b"x-amz-optional-object-attributes"), ()),
     "ListObjectVersions": (_names(b"x-amz-optional-object-attributes"), ()),
@@ -86,6 +86,7 @@ _ALLOWED: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
     "AbortMultipartUpload": (_names(b"x-amz-if-match-initiated-time"), ()),
     "ListParts": (frozenset(), (_SSE_CUSTOMER,)),
 }
+_ALLOWED = {name: (names | _EVERY, prefixes) for name, (names, prefixes) in _OF_OPERATION.items()}
 
 # Canned ACLs that keep the object private to its owners; any other would publish it.
 _PRIVATE_ACLS = _names(b"private bucket-owner-full-control bucket-owner-read")
@@ -124,7 +125,6 @@ def forwarded_headers(
     InvalidRequest for a customer's encryption key on its way to a plaintext backend.
     """
     names, prefixes = _ALLOWED[operation.name]
-    names = names | _EVERY
     forwarded = []
     metadata_bytes = 0
     for header in head.headers:

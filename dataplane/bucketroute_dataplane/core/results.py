@@ -30,6 +30,8 @@ _ROOTS: Mapping[str, tuple[str, ...]] = {
 # These may answer success with nothing in it.
 _MAY_BE_EMPTY = frozenset(("PutObjectTagging", "DeleteObjectTagging"))
 
+_NEVER = frozenset(("Endpoint", "HostId", "RequestId"))
+
 # Opaque values: digests, times and IDs are the same on both sides, and a bucket named `abc` would
 # be found in many of them.
 _is_opaque = re.compile(
@@ -144,7 +146,7 @@ def _fields(element: Element, names: BucketNames, own: Mapping[str, str]) -> str
             parts.append(xml.leaf(tag, own[tag]))
         elif tag == "TagSet":  # the client's own text, whatever it says
             parts.append(xml.write(child))
-        elif names.mentions_backend(tag):
+        elif tag in _NEVER or names.mentions_backend(tag):
             continue
         elif len(child):
             parts.append(f"<{tag}>{_fields(child, names, {})}</{tag}>")
@@ -178,7 +180,7 @@ def backend_error(
     is_clean = code in ERRORS or (_is_code(code) and not names.mentions_backend(code))
     if root is None or not is_clean:
         return _generic(_code_of(status, is_object=is_object), status)
-    hidden = [text for tag in ("RequestId", "HostId") if (text := root.findtext(tag))]
+    hidden = [child.text for child in root if child.tag in ("RequestId", "HostId") and child.text]
     fields = dict(_error_fields(root, names, hidden))
     message = fields.pop("Message", "") or _fallback_message(code, status, is_object=is_object)
     return S3Error(code, status, message, fields=fields)

@@ -38,7 +38,6 @@ from bucketroute_dataplane.core.messages import UpstreamRequest
 from bucketroute_dataplane.core.operations import Answer, BodyMode
 from bucketroute_dataplane.core.request import S3Request, parse_request
 from bucketroute_dataplane.core.resolve import RouteIndex
-from bucketroute_dataplane.core.sigv4 import format_amz_date
 from bucketroute_dataplane.core.upload import UploadTransform, upload_transform
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.answers import (
@@ -204,7 +203,7 @@ class Exchange:
             plan,
             outgoing,
             credentials=credentials,
-            amz_date=format_amz_date(services.now()),
+            amz_date=services.amz_date(),
             keys=services.outbound_keys,
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, s3_error
 from bucketroute_dataplane.core.xml import error_document
-from bucketroute_dataplane.shell.access_log import AccessRecord, write_access_line
+from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.answers import XML_TYPE, Answering
 from bucketroute_dataplane.shell.client import ClientGoneError, ClientStream
 from bucketroute_dataplane.shell.exchange import Exchange
@@ -93,7 +93,7 @@ class S3Front:
         record.ended = self._services.clock()
         record.bytes_in, record.bytes_out = client.received_bytes, client.sent_bytes
         self._services.metrics.observe(record)
-        write_access_line(record)
+        self._services.access_log.write(record)
 
 
 def _of_backend(error: BackendError) -> S3Error:

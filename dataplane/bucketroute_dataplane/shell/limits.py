@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from bucketroute_dataplane.core.errors import S3Error, s3_error
@@ -12,6 +12,8 @@ from bucketroute_dataplane.core.resolve import RouteEntry
 # All request bodies that are held whole at one time, in bytes.
 BUFFERED_BUDGET_BYTES = 64 * 1024 * 1024
 RETRY_AFTER_SECONDS = 1
+
+_NO_LIMIT = nullcontext()
 
 
 class BufferBudget:
@@ -46,13 +48,16 @@ class RouteLimits:
         self._clock = clock
         self._states: dict[str, _RouteState] = {}
 
-    @contextmanager
-    def enter(self, entry: RouteEntry) -> Iterator[None]:
-        """Raises: S3Error SlowDown if the route's limit is reached."""
+    def enter(self, entry: RouteEntry) -> AbstractContextManager[None]:
+        """Raises, when entered: S3Error SlowDown if the route's limit is reached."""
         limits = entry.route.limits
         if limits.max_concurrent_requests is None and limits.requests_per_second is None:
-            yield
-            return
+            return _NO_LIMIT
+        return self._counted(entry)
+
+    @contextmanager
+    def _counted(self, entry: RouteEntry) -> Iterator[None]:
+        limits = entry.route.limits
         state = self._states.setdefault(entry.route.uid, _RouteState())
         if (
             limits.max_concurrent_requests is not None

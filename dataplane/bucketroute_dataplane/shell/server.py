@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import socket
+import sys
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,6 +19,7 @@ import uvicorn
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.sealing import SealingRing
 from bucketroute_dataplane.settings import DataplaneSettings
+from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.app import admin_app
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
 from bucketroute_dataplane.shell.clock import SystemClock
@@ -63,6 +65,7 @@ async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncI
         now=lambda: datetime.now(UTC),
         limits=RouteLimits(perf_counter),
         ring=SealingRing((), os.urandom),
+        access_log=AccessLog(sys.stdout, now=lambda: datetime.now(UTC)),
     )
     _follow_snapshots(services, sts)
     sweeper = asyncio.create_task(watchdog.run())
@@ -72,6 +75,7 @@ async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncI
         sweeper.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sweeper
+        services.access_log.flush()
         services.pools.close()
         await services.credentials.close()
         await sts.close()

@@ -8,8 +8,9 @@ from datetime import datetime
 
 from bucketroute_dataplane.core.authorize import ForwardPlan
 from bucketroute_dataplane.core.sealing import SealingRing, TokenSealer
-from bucketroute_dataplane.core.sigv4 import SigningKeys
+from bucketroute_dataplane.core.sigv4 import SigningKeys, format_amz_date
 from bucketroute_dataplane.settings import DataplaneSettings
+from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
 from bucketroute_dataplane.shell.limits import BufferBudget, RouteLimits
 from bucketroute_dataplane.shell.metrics import Metrics
@@ -33,9 +34,20 @@ class Services:
     now: Callable[[], datetime]
     limits: RouteLimits
     ring: SealingRing
+    access_log: AccessLog
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
     inbound_keys: SigningKeys = field(default_factory=SigningKeys)
     outbound_keys: SigningKeys = field(default_factory=SigningKeys)
+    _dated: datetime | None = None
+    _amz_date: bytes = b""
+
+    def amz_date(self) -> bytes:
+        """The present second as SigV4 writes it; formatted once a second."""
+        now = self.now()
+        second = now.replace(microsecond=0)
+        if self._dated != second:
+            self._dated, self._amz_date = second, format_amz_date(now)
+        return self._amz_date
 
     def sealer(self, plan: ForwardPlan) -> TokenSealer:
         """Seals list tokens for one route only."""
