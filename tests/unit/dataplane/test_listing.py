@@ -52,14 +52,13 @@ def folder(name: str) -> str:
 
 def page(operation_name: str, *parts: str, encoded: bool = True) -> bytes:
     """A backend's page with everything in it that must not get through."""
-    shape = SHAPES[operation_name]
-    encoding = "<EncodingType>url</EncodingType>" if encoded else ""
     head = (
-        f"<{shape.bucket_element}>acme-prod-7</{shape.bucket_element}><Prefix>red/</Prefix>"
-        f"<Marker>red/m</Marker><StartAfter>red/s</StartAfter><KeyMarker>red/k</KeyMarker>"
-        f"<MaxKeys>1000</MaxKeys><KeyCount>77</KeyCount>{encoding}"
+        "<Name>acme-prod-7</Name><Bucket>acme-prod-7</Bucket><Prefix>red/</Prefix>"
+        "<Marker>red/m</Marker><StartAfter>red/s</StartAfter><KeyMarker>red/k</KeyMarker>"
+        "<MaxKeys>1000</MaxKeys><KeyCount>77</KeyCount>"
     )
-    return xml.document(shape.root, head + "".join(parts))
+    encoding = "<EncodingType>url</EncodingType>" if encoded else ""
+    return xml.document(SHAPES[operation_name].root, head + encoding + "".join(parts))
 
 
 def rewrite(
@@ -163,8 +162,7 @@ def test_the_client_sees_its_own_request_and_the_virtual_bucket() -> None:
 def test_v1_has_a_marker_and_no_key_count() -> None:
     root = rewrite("ListObjects", query={b"marker": b"m&m"})
     assert root.findtext("Marker") == "m&m"
-    assert root.find("KeyCount") is None
-    assert root.find("Delimiter") is None
+    assert not root.findall("KeyCount") + root.findall("Delimiter")
     assert rewrite("ListObjects").findtext("Marker") == ""
     assert rewrite("ListObjectsV2").find("StartAfter") is None
 
@@ -252,10 +250,9 @@ def test_versions_and_delete_markers_keep_their_order_and_markers() -> None:
     )
     assert [child.tag for child in root][-3:] == ["Version", "DeleteMarker", "Version"]
     assert texts(root, "Version/Key") == ["a%2B", "b"]
-    assert root.findtext("KeyMarker") == "a%2B"
-    assert root.findtext("VersionIdMarker") == "0+0"
-    assert root.findtext("NextKeyMarker") == "b%2Bb"
-    assert root.findtext("NextVersionIdMarker") == "1+1"
+    assert (root.findtext("KeyMarker"), root.findtext("VersionIdMarker")) == ("a%2B", "0+0")
+    following = (root.findtext("NextKeyMarker"), root.findtext("NextVersionIdMarker"))
+    assert following == ("b%2Bb", "1+1")
 
 
 def test_uploads_are_listed_under_the_virtual_bucket() -> None:
@@ -267,18 +264,15 @@ def test_uploads_are_listed_under_the_virtual_bucket() -> None:
     )
     assert root.findtext("Bucket") == "data"
     assert root.findtext("MaxUploads") == "7"
-    assert root.findtext("Upload/Key") == "a"
-    assert root.findtext("Upload/UploadId") == "u&1"
-    assert root.findtext("NextKeyMarker") == "a"
-    assert root.findtext("NextUploadIdMarker") == "u1"
+    assert [child.text for child in root.findall("Upload/*")] == ["a", "u&1"]
+    assert (root.findtext("NextKeyMarker"), root.findtext("NextUploadIdMarker")) == ("a", "u1")
 
 
 def test_empty_markers_of_a_last_page_are_left_out() -> None:
     empty = "<NextKeyMarker></NextKeyMarker><NextUploadIdMarker></NextUploadIdMarker>"
     for names in (NAMES, BARE):
         root = rewrite("ListMultipartUploads", empty, names=names)
-        assert root.find("NextKeyMarker") is None
-        assert root.find("NextUploadIdMarker") is None
+        assert not {"NextKeyMarker", "NextUploadIdMarker"} & {child.tag for child in root}
 
 
 @pytest.mark.rule("3.7.2")

@@ -51,7 +51,6 @@ def merge(
     request: DeleteRequest, body: bytes | None, denied: tuple[ObjectIdentifier, ...] = ()
 ) -> list[tuple[str, dict[str, str]]]:
     root = xml.parse(merge_delete_result(request, denied, body, NAMES))
-    assert root.tag == "DeleteResult"
     return [(entry.tag, fields(entry)) for entry in root]
 
 
@@ -129,10 +128,8 @@ def test_a_key_that_no_object_can_have_is_refused() -> None:
 
 @pytest.mark.rule("3.8.4")
 def test_denied_keys_are_taken_out() -> None:
-    request = named("a", "secret/b", "c")
-    allowed, denied = split_denied(request, lambda item: not item.key.startswith("secret/"))
-    assert [item.key for item in allowed] == ["a", "c"]
-    assert [item.key for item in denied] == ["secret/b"]
+    allowed, denied = split_denied(named("a", "b", "c"), lambda item: item.key != "b")
+    assert (*allowed, *denied) == named("a", "c", "b").objects
 
 
 @pytest.mark.rule("3.8.7", "3.8.10")
