@@ -1,6 +1,7 @@
 """The same verbs on kind, for machines with Docker: kind's own node image, pulled by kind.
 
-The cluster's folder holds its kubeconfig only; its name is derived from the folder.
+The cluster's folder holds its kubeconfig only; its name is derived from the folder. KIND_CONFIG
+names a kind configuration file, for another node image or Kubernetes version.
 """
 
 import hashlib
@@ -21,13 +22,15 @@ def up(directory: Path, *, owner: int | None) -> None:
     """
     if owner is not None:
         raise ClusterError("--owner: kind can't end a cluster with a process; call down")
-    directory.mkdir(parents=True, exist_ok=True)
     if _name(directory) in _kind("get", "clusters", seconds=30).split():
         return
+    directory.mkdir(parents=True, exist_ok=True)
     kubeconfig = ("--kubeconfig", str(directory.resolve() / _KUBECONFIG))
     name = ("--name", _name(directory))
+    file = os.environ.get("KIND_CONFIG")
+    config = ("--config", file) if file else ()
     try:
-        _kind("create", "cluster", *name, *kubeconfig, "--wait", "180s", seconds=600)
+        _kind("create", "cluster", *name, *kubeconfig, *config, "--wait", "180s", seconds=600)
     except ClusterError:
         down(directory)
         raise

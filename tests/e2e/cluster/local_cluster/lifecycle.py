@@ -52,9 +52,10 @@ def up(directory: Path, *, owner: int | None) -> None:
         _say(f"API server ready after {time.monotonic() - started:.1f} s")
         _install(cluster)
     except (ClusterError, OSError, subprocess.SubprocessError, KeyboardInterrupt) as exc:
+        reason = str(exc) or "interrupted"
         _print_log_ends(cluster)
         _stop(cluster)
-        raise ClusterError(f"up failed: {exc}; the logs are in {cluster.logs}") from exc
+        raise ClusterError(f"up failed: {reason}; the logs are in {cluster.logs}") from exc
     _say(f"node and DNS ready after {time.monotonic() - started:.1f} s: {cluster.directory}")
 
 
