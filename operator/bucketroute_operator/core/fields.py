@@ -50,6 +50,7 @@ class FieldReader:
             self._values = values
         else:
             self.problem("", f"must be an object, not {_json_type(values)}")
+            self._problems = []  # one problem is enough: what it should hold is not missing too
 
     def has(self, name: str) -> bool:
         self._asked.add(name)
@@ -142,9 +143,10 @@ class FieldReader:
         return self._child(value, name)
 
     def required_object(self, name: str) -> FieldReader:
-        if not self.has(name):
-            self.problem(name, "is required")
-        return self.nested(name)
+        if self.has(name):
+            return self.nested(name)
+        self.problem(name, "is required")
+        return FieldReader({}, self._path_of(name), [])
 
     def optional_object(self, name: str, *, min_properties: int = 0) -> FieldReader | None:
         if not self.has(name):

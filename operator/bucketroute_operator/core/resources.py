@@ -108,13 +108,15 @@ class RouteSpec:
 class RouteObject:
     """A BucketRoute. `class_name` and `bucket` are known even when the rest is broken.
 
-    `bucket` is empty when the virtual bucket's name itself cannot be read.
+    `bucket` is empty when the virtual bucket's name itself cannot be read. `access` is there
+    unless it is itself broken: those whom it allows learn that the route is out of order.
     """
 
     metadata: Metadata
     class_name: str
     bucket: str
     spec: RouteSpec | None
+    access: tuple[AccessRuleSpec, ...] = ()
     problems: tuple[FieldProblem, ...] = ()
 
 

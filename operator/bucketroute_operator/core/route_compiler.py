@@ -167,7 +167,7 @@ def _snapshot_route(
         state=state,
         exported=inputs.placement is Placement.EXPORTED,
         backend=None if resolved is None else resolved.backend,
-        access=() if spec is None else tuple(map(_access_rule, spec.access)),
+        access=tuple(map(_access_rule, inputs.route.access)),
         cors=() if spec is None else spec.cors,
         limits=Limits() if spec is None else spec.limits,
         timeouts=Timeouts() if spec is None else spec.timeouts,

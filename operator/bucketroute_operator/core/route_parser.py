@@ -77,8 +77,13 @@ def parse_route(raw: RawObject) -> RouteObject:
         class_name=class_name,
         bucket=bucket,
         spec=None if problems else spec,
+        access=() if _has_problem_in(problems, "spec.access") else spec.access,
         problems=tuple(problems),
     )
+
+
+def _has_problem_in(problems: list[FieldProblem], field: str) -> bool:
+    return any(problem.field.startswith(field) for problem in problems)
 
 
 def _virtual_bucket(reader: FieldReader, name: str, problems: list[FieldProblem]) -> str:

@@ -14,12 +14,12 @@ def aws_s3_endpoint(region: str) -> str | None:
     # Imported late: it costs 0.2 s, and manifests without an AWS region never need it.
     import botocore.session
     from botocore.exceptions import UnknownRegionError
+    from botocore.regions import EndpointResolver
 
-    session = botocore.session.Session()
+    resolver = EndpointResolver(botocore.session.Session().get_data("endpoints"))
     try:
-        partition = session.get_partition_for_region(region)
+        partition = resolver.get_partition_for_region(region)
     except UnknownRegionError:
         return None
-    resolver = session.get_component("endpoint_resolver")
     endpoint = resolver.construct_endpoint("s3", region, partition)
     return None if endpoint is None else f"https://{endpoint['hostname']}"

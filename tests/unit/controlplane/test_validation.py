@@ -1,0 +1,357 @@
+"""Rules that tie fields together: what is refused, and the field that is blamed.
+
+The CRDs say the same in CEL; the last table holds what only the compiler can see.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bucketroute_operator.core.objects import parse_object
+from bucketroute_operator.core.resources import BackendObject, ClassObject, RouteObject
+
+Case = tuple[str, str, dict[str, Any], str]
+
+ROLE = "arn:aws:iam::111122223333:role/x"
+INLINE = {"bucket": "acme", "region": "eu-west-1", "roleARN": ROLE}
+
+
+def route(**spec: Any) -> dict[str, Any]:
+    return {"backend": INLINE, **spec}
+
+
+def backend(**fields: Any) -> dict[str, Any]:
+    return {"backend": fields}
+
+
+def rule(**fields: Any) -> dict[str, Any]:
+    return route(access=[{"serviceAccounts": ["app"], "permissions": ["Read"], **fields}])
+
+
+def subject(**fields: Any) -> dict[str, Any]:
+    return route(access=[{"subjects": [fields], "permissions": ["Read"]}])
+
+
+def auth(**fields: Any) -> dict[str, Any]:
+    return {"region": "eu-west-1", "auth": fields}
+
+
+WEB_IDENTITY = {"roleARN": ROLE}
+STATIC = {"secretName": "keys"}
+SUBJECT = "spec.access[0].subjects[0]"
+EXPRESSION = "spec.allowedNamespaces.selector.matchExpressions[0].values"
+
+REFUSED: list[Case] = [
+    ("BucketRoute", "bucket with two dots", route(bucket="a..b"), "spec.bucket"),
+    ("BucketRoute", "bucket with dot and dash", route(bucket="a.-b"), "spec.bucket"),
+    ("BucketRoute", "bucket with dash and dot", route(bucket="a-.b"), "spec.bucket"),
+    ("BucketRoute", "bucket like an address", route(bucket="192.168.5.4"), "spec.bucket"),
+    ("BucketRoute", "bucket with reserved prefix", route(bucket="xn--abc"), "spec.bucket"),
+    ("BucketRoute", "bucket with reserved suffix", route(bucket="abc-s3alias"), "spec.bucket"),
+    (
+        "BucketRoute",
+        "prefix without final slash",
+        backend(**INLINE, prefix="a"),
+        "spec.backend.prefix",
+    ),
+    ("BucketRoute", "prefix that is a slash", backend(**INLINE, prefix="/"), "spec.backend.prefix"),
+    ("BucketRoute", "prefix from the root", backend(**INLINE, prefix="/a/"), "spec.backend.prefix"),
+    ("BucketRoute", "empty segment", backend(**INLINE, prefix="a//b/"), "spec.backend.prefix"),
+    ("BucketRoute", "dot segment", backend(**INLINE, prefix="a/./b/"), "spec.backend.prefix"),
+    ("BucketRoute", "leading dot segment", backend(**INLINE, prefix="./"), "spec.backend.prefix"),
+    ("BucketRoute", "parent segment", backend(**INLINE, prefix="a/../b/"), "spec.backend.prefix"),
+    ("BucketRoute", "control character", backend(**INLINE, prefix="a\n/"), "spec.backend.prefix"),
+    ("BucketRoute", "no way to sign", backend(bucket="acme", region="x"), "spec.backend"),
+    (
+        "BucketRoute",
+        "role beside Unsigned",
+        backend(**INLINE, signing="Unsigned"),
+        "spec.backend",
+    ),
+    ("BucketRoute", "no endpoint", backend(bucket="acme", roleARN=ROLE), "spec.backend"),
+    ("BucketRoute", "role beside ref", backend(**INLINE, ref={"name": "lake"}), "spec.backend"),
+    (
+        "BucketRoute",
+        "profile beside ref",
+        backend(bucket="acme", ref={"name": "lake"}, profile="AWS"),
+        "spec.backend",
+    ),
+    (
+        "BucketRoute",
+        "endpoint with user information",
+        backend(**INLINE, endpoint="https://user@s3.example.com"),
+        "spec.backend.endpoint",
+    ),
+    (
+        "BucketRoute",
+        "endpoint with a path",
+        backend(**INLINE, endpoint="https://s3.example.com/x"),
+        "spec.backend.endpoint",
+    ),
+    ("BucketRoute", "rule for nobody", route(access=[{"permissions": ["Read"]}]), "spec.access[0]"),
+    (
+        "BucketRoute",
+        "rule of nothing",
+        route(access=[{"serviceAccounts": ["a"]}]),
+        "spec.access[0]",
+    ),
+    (
+        "BucketRoute",
+        "Anonymous that writes",
+        rule(subjects=[{"kind": "Anonymous"}], permissions=["Read", "Write"]),
+        "spec.access[0]",
+    ),
+    (
+        "BucketRoute",
+        "Anonymous that reads versions",
+        rule(subjects=[{"kind": "Anonymous"}], permissions=["ReadVersion"]),
+        "spec.access[0]",
+    ),
+    (
+        "BucketRoute",
+        "Anonymous with an action that writes",
+        rule(subjects=[{"kind": "Anonymous"}], actions=["s3:PutObject"]),
+        "spec.access[0]",
+    ),
+    (
+        "BucketRoute",
+        "ServiceAccount without namespace",
+        subject(kind="ServiceAccount", name="app"),
+        f"{SUBJECT}.namespace",
+    ),
+    (
+        "BucketRoute",
+        "ServiceAccount without name",
+        subject(kind="ServiceAccount", namespace="team-b"),
+        f"{SUBJECT}.name",
+    ),
+    (
+        "BucketRoute",
+        "Namespace with namespace",
+        subject(kind="Namespace", name="team-b", namespace="team-b"),
+        f"{SUBJECT}.namespace",
+    ),
+    (
+        "BucketRoute",
+        "AccessKey of another namespace",
+        subject(kind="AccessKey", name="key", namespace="team-b"),
+        f"{SUBJECT}.namespace",
+    ),
+    ("BucketRoute", "AccessKey without name", subject(kind="AccessKey"), f"{SUBJECT}.name"),
+    (
+        "BucketRoute",
+        "OIDC without subject",
+        subject(kind="OIDC", issuer="https://id.example.com"),
+        f"{SUBJECT}.subject",
+    ),
+    (
+        "BucketRoute",
+        "OIDC with name",
+        subject(kind="OIDC", issuer="https://id.example.com", subject="x", name="y"),
+        f"{SUBJECT}.name",
+    ),
+    (
+        "BucketRoute",
+        "issuer without TLS",
+        subject(kind="OIDC", issuer="http://id.example.com", subject="x"),
+        f"{SUBJECT}.issuer",
+    ),
+    ("BucketRoute", "Anonymous with name", subject(kind="Anonymous", name="x"), f"{SUBJECT}.name"),
+    (
+        "BucketRoute",
+        "unknown placeholder",
+        rule(prefixes=["home/${user}/"]),
+        "spec.access[0].prefixes[0]",
+    ),
+    ("BucketBackend", "neither endpoint nor region", {"auth": {"type": "Unsigned"}}, "spec"),
+    (
+        "BucketBackend",
+        "WebIdentity without settings",
+        auth(type="WebIdentity"),
+        "spec.auth.webIdentity",
+    ),
+    (
+        "BucketBackend",
+        "WebIdentity with a Secret",
+        auth(type="WebIdentity", webIdentity=WEB_IDENTITY, staticCredentials=STATIC),
+        "spec.auth.staticCredentials",
+    ),
+    ("BucketBackend", "Static without Secret", auth(type="Static"), "spec.auth.staticCredentials"),
+    (
+        "BucketBackend",
+        "Unsigned with a role",
+        auth(type="Unsigned", webIdentity=WEB_IDENTITY),
+        "spec.auth.webIdentity",
+    ),
+    (
+        "BucketBackend",
+        "selector without from",
+        {**auth(type="Unsigned"), "allowedRoutes": {"namespaces": {"from": "All", "selector": {}}}},
+        "spec.allowedRoutes.namespaces.selector",
+    ),
+    (
+        "BucketBackend",
+        "from Selector without one",
+        {**auth(type="Unsigned"), "allowedRoutes": {"namespaces": {"from": "Selector"}}},
+        "spec.allowedRoutes.namespaces.selector",
+    ),
+    (
+        "BucketBackend",
+        "required prefix without slash",
+        {**auth(type="Unsigned"), "allowedRoutes": {"requiredPrefix": "${namespace}"}},
+        "spec.allowedRoutes.requiredPrefix",
+    ),
+    (
+        "BucketRouteClass",
+        "Shared without service account",
+        {"dataPlane": {"mode": "Shared"}},
+        "spec.dataPlane.serviceAccountRef",
+    ),
+    (
+        "BucketRouteClass",
+        "token to a URL with user information",
+        {
+            "dataPlane": {"mode": "Sidecar"},
+            "identity": {"stsEndpoint": "https://x@sts.example.com"},
+        },
+        "spec.identity.stsEndpoint",
+    ),
+]
+
+ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
+    ("BucketRoute", "public bucket", backend(bucket="acme", region="x", signing="Unsigned")),
+    ("BucketRoute", "MinIO role", backend(**{**INLINE, "roleARN": "arn:minio:iam:::role/a-b"})),
+    (
+        "BucketRoute",
+        "single label and port",
+        backend(**INLINE, endpoint="http://minio:9000"),
+    ),
+    ("BucketRoute", "address", backend(**INLINE, endpoint="http://127.0.0.1:9000/")),
+    ("BucketRoute", "IPv6 address", backend(**INLINE, endpoint="http://[::1]:9000")),
+    ("BucketRoute", "suspended", route(state="Suspended")),
+    ("BucketRoute", "all placeholders", rule(prefixes=["${namespace}/${serviceAccount}/$x$"])),
+    (
+        "BucketRoute",
+        "public reading beside others",
+        rule(subjects=[{"kind": "Anonymous"}], permissions=["Read", "List"]),
+    ),
+    (
+        "BucketRoute",
+        "a rule of actions",
+        route(access=[{"serviceAccounts": ["*"], "actions": ["s3:GetObject"]}]),
+    ),
+    ("BucketBackend", "static key", auth(type="Static", staticCredentials=STATIC)),
+    (
+        "BucketRouteClass",
+        "STS on the backend",
+        {"dataPlane": {"mode": "Sidecar"}, "identity": {"stsEndpoint": "${endpoint}"}},
+    ),
+]
+
+ONLY_HERE: list[Case] = [
+    (
+        "BucketRoute",
+        "decimal address",
+        backend(**INLINE, endpoint="http://2130706433"),
+        "spec.backend.endpoint",
+    ),
+    (
+        "BucketRoute",
+        "short address",
+        backend(**INLINE, endpoint="http://127.1"),
+        "spec.backend.endpoint",
+    ),
+    (
+        "BucketRoute",
+        "hexadecimal label",
+        backend(**INLINE, endpoint="http://foo.0x7f"),
+        "spec.backend.endpoint",
+    ),
+    (
+        "BucketRoute",
+        "octal address",
+        backend(**INLINE, endpoint="http://0177.0.0.1"),
+        "spec.backend.endpoint",
+    ),
+    (
+        "BucketRoute",
+        "empty label",
+        backend(**INLINE, endpoint="http://a..b"),
+        "spec.backend.endpoint",
+    ),
+    (
+        "BucketRoute",
+        "port out of range",
+        backend(**INLINE, endpoint="http://s3.example.com:99999"),
+        "spec.backend.endpoint",
+    ),
+    ("BucketRoute", "timeout of zero", route(timeouts={"connect": "0s"}), "spec.timeouts.connect"),
+    (
+        "BucketRouteClass",
+        "In without values",
+        {
+            "dataPlane": {"mode": "Sidecar"},
+            "allowedNamespaces": {
+                "from": "Selector",
+                "selector": {"matchExpressions": [{"key": "a", "operator": "In"}]},
+            },
+        },
+        EXPRESSION,
+    ),
+]
+
+
+def blamed_fields(kind: str, spec: dict[str, Any]) -> list[str]:
+    parsed = parse_object(
+        {
+            "apiVersion": "bucketroute.io/v1alpha1",
+            "kind": kind,
+            "metadata": {"name": "sample", "namespace": "team-a"},
+            "spec": spec,
+        }
+    )
+    assert isinstance(parsed, RouteObject | BackendObject | ClassObject)
+    return [problem.field for problem in parsed.problems]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "field"),
+    [(kind, spec, field) for kind, _, spec, field in [*REFUSED, *ONLY_HERE]],
+    ids=[f"{kind} {label}" for kind, label, _, _ in [*REFUSED, *ONLY_HERE]],
+)
+def test_the_field_that_breaks_a_rule_is_blamed(
+    kind: str, spec: dict[str, Any], field: str
+) -> None:
+    assert field in blamed_fields(kind, spec)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [(kind, spec) for kind, _, spec in ACCEPTED],
+    ids=[f"{kind} {label}" for kind, label, _ in ACCEPTED],
+)
+def test_what_no_rule_forbids_is_accepted(kind: str, spec: dict[str, Any]) -> None:
+    assert blamed_fields(kind, spec) == []
+
+
+def test_all_problems_of_an_object_are_found_at_once() -> None:
+    spec = {"backend": {"bucket": "A", "region": "?"}, "state": "Off", "surprise": 1}
+    assert blamed_fields("BucketRoute", spec) == [
+        "spec.backend.bucket",
+        "spec.backend.region",
+        "spec.state",
+        "spec.surprise",
+    ]
+
+
+def test_the_name_of_the_object_must_be_a_bucket_name_where_it_is_one() -> None:
+    parsed = parse_object(
+        {"kind": "BucketRoute", "metadata": {"name": "ab"}, "spec": {"backend": INLINE}}
+    )
+    assert isinstance(parsed, RouteObject)
+    assert (parsed.bucket, [problem.field for problem in parsed.problems]) == (
+        "",
+        ["metadata.name"],
+    )
