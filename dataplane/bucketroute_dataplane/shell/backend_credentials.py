@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -52,13 +52,16 @@ class BackendCredentials:
         self._health = health
         self._static: Mapping[tuple[str, str], Credentials] = {}
         self._routes: tuple[Route, ...] = ()
+        # By the id of each backend in `_routes`, which keeps it alive: so an id in here is no
+        # other object's. A request that began with an older snapshot makes its key itself.
+        self._keys: Mapping[int, CredentialKey] = {}
 
     def peek(self, backend: Backend) -> Credentials | Unsigned | None:
         """What can be used without a wait; None means that `get` must be awaited."""
         auth = backend.auth
         match auth:
             case WebIdentityAuth():
-                return self._cache.peek(CredentialKey(auth, backend.region))
+                return self._cache.peek(self._keys.get(id(backend)) or _key(backend, auth))
             case StaticAuth():
                 return self._static.get((auth.namespace, auth.secret_name))
             case UnsignedAuth():
@@ -77,7 +80,7 @@ class BackendCredentials:
             return known
         auth = backend.auth
         if isinstance(auth, WebIdentityAuth):
-            return await self._cache.get(CredentialKey(auth, backend.region))
+            return await self._cache.get(_key(backend, auth))
         assert isinstance(auth, StaticAuth)
         raise BackendUnavailableError(
             "ServiceUnavailable",
@@ -104,14 +107,19 @@ class BackendCredentials:
         """
         known = {(route.uid, route.generation, route.state) for route in self._routes}
         self._routes = tuple(routes)
-        keys = {key for _, key in self._keys()}
-        self._cache.retain(keys)
-        self._health.retain(keys)
+        backends = [route.backend for route in self._routes if route.backend is not None]
+        self._keys = {
+            id(backend): _key(backend, backend.auth)
+            for backend in backends
+            if isinstance(backend.auth, WebIdentityAuth)
+        }
+        used = set(self._keys.values())
+        self._cache.retain(used)
+        self._health.retain(used)
         if prefetch:
-            for route, key in self._keys():
-                is_known = (route.uid, route.generation, route.state) in known
-                if route.state is RouteState.ACTIVE and not is_known:
-                    self._cache.prefetch(key)
+            for route in self._routes:
+                if (route.uid, route.generation, route.state) not in known:
+                    self._prefetch(route)
 
     def health(self) -> list[RouteHealth]:
         """How things stand for every route that has a backend, in the order of the routes."""
@@ -133,13 +141,16 @@ class BackendCredentials:
         """End the cache's tasks."""
         await self._cache.close()
 
-    def _keys(self) -> Iterator[tuple[Route, CredentialKey]]:
-        for route in self._routes:
-            backend = route.backend
-            if backend is not None and isinstance(backend.auth, WebIdentityAuth):
-                yield route, CredentialKey(backend.auth, backend.region)
+    def _prefetch(self, route: Route) -> None:
+        key = self._keys.get(id(route.backend))
+        if route.state is RouteState.ACTIVE and key is not None:
+            self._cache.prefetch(key)
 
     def _backend_health(self, backend: Backend) -> KeyHealth:
         if isinstance(backend.auth, WebIdentityAuth):
-            return self._health.of(CredentialKey(backend.auth, backend.region))
+            return self._health.of(_key(backend, backend.auth))
         return NOT_NEEDED if self.peek(backend) is not None else SECRET_MISSING
+
+
+def _key(backend: Backend, auth: WebIdentityAuth) -> CredentialKey:
+    return CredentialKey(auth, backend.region)

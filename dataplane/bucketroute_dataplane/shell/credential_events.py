@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bucketroute_dataplane.core.sts import ExchangeFailure
@@ -19,6 +19,14 @@ class CredentialKey:
 
     auth: WebIdentityAuth
     region: str
+    # Every request looks one up, and an auth has many fields: hashed once.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.auth, self.region)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -191,6 +191,18 @@ async def test_without_prefetch_nothing_is_exchanged_before_a_request(
     assert _health(credentials) == {"team-a/a": ("Unknown", "NotTried")}
 
 
+async def test_a_new_snapshot_with_the_same_backend_keeps_its_credentials(
+    credentials: BackendCredentials, bench: CacheBench
+) -> None:
+    first, second = (_backend(web_identity_auth()) for _ in range(2))
+    credentials.update_routes([replace(_route("a", None), backend=first)], prefetch=False)
+    got = await credentials.get(first)
+    credentials.update_routes([replace(_route("a", None), backend=second)], prefetch=False)
+    assert credentials.peek(second) is got
+    assert credentials.peek(first) is got
+    assert bench.sts.calls == 1
+
+
 async def test_credentials_of_a_removed_route_are_forgotten(
     credentials: BackendCredentials, bench: CacheBench
 ) -> None:
