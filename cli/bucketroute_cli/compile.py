@@ -97,7 +97,7 @@ def _parse(
         _file_finding(problem.path, problem.line, "", "UnreadableManifest", problem.message)
         for problem in manifests.problems
     ]
-    for manifest in manifests:
+    for manifest in manifests.manifests:
         try:
             item = parse_object(manifest.raw)
         except UnnamedObjectError as exc:

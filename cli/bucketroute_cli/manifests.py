@@ -7,7 +7,7 @@ saved half a file must not take its routes down.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,21 @@ class FileProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedManifests:
-    """The manifests by file, in the order of the files' names."""
+class FileContent:
+    """What a file held when it could last be read."""
 
-    by_file: Mapping[Path, tuple[Manifest, ...]]
+    text: str
+    manifests: tuple[Manifest, ...]
     problems: tuple[FileProblem, ...]
 
-    def __iter__(self) -> Iterator[Manifest]:
-        return (manifest for manifests in self.by_file.values() for manifest in manifests)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedManifests:
+    """All manifests, in the order of the files' names, each object once."""
+
+    manifests: tuple[Manifest, ...]
+    problems: tuple[FileProblem, ...]
+    files: Mapping[Path, FileContent]
 
 
 def load_manifests(
@@ -90,16 +97,20 @@ def load_manifests(
 
     Kinds that BucketRoute does not read are skipped. Of two objects of one name the first stands.
     """
-    by_file: dict[Path, tuple[Manifest, ...]] = {}
+    known = {} if previous is None else previous.files
+    files: dict[Path, FileContent] = {}
     problems: list[FileProblem] = []
     for path in manifest_files(paths):
+        last = known.get(path)
         try:
-            by_file[path] = _read_file(path, problems)
+            files[path] = _read_file(path, last)
+            problems.extend(files[path].problems)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
             problems.append(_unreadable(path, exc))
-            if previous is not None and path in previous.by_file:
-                by_file[path] = previous.by_file[path]
-    return _without_duplicates(by_file, problems)
+            if last is not None:
+                files[path] = last
+    manifests, duplicates = _without_duplicates(files)
+    return LoadedManifests(manifests=manifests, problems=(*problems, *duplicates), files=files)
 
 
 def manifest_files(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -117,16 +128,20 @@ def manifest_files(paths: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(sorted(files))
 
 
-def _read_file(path: Path, problems: list[FileProblem]) -> tuple[Manifest, ...]:
-    loader = _Loader(path.read_text(encoding="utf-8"))
+def _read_file(path: Path, last: FileContent | None) -> FileContent:
+    text = path.read_text(encoding="utf-8")
+    if last is not None and last.text == text:
+        return last  # parsing YAML is what takes the time when one of many files changes
+    loader = _Loader(text)
     manifests: list[Manifest] = []
+    problems: list[FileProblem] = []
     try:
         while loader.check_node():
             node = loader.get_node()
             manifests.extend(_manifests_of(path, node, loader.construct_document(node), problems))
     finally:
         loader.dispose()
-    return tuple(manifests)
+    return FileContent(text=text, manifests=tuple(manifests), problems=tuple(problems))
 
 
 def _manifests_of(
@@ -155,23 +170,21 @@ def _is_read(value: RawObject) -> bool:
 
 
 def _without_duplicates(
-    by_file: Mapping[Path, tuple[Manifest, ...]], problems: list[FileProblem]
-) -> LoadedManifests:
+    files: Mapping[Path, FileContent],
+) -> tuple[tuple[Manifest, ...], list[FileProblem]]:
     first_of: dict[tuple[str, str, str], Manifest] = {}
-    kept: dict[Path, tuple[Manifest, ...]] = {}
-    for path, manifests in by_file.items():
-        for manifest in manifests:
-            first = first_of.setdefault(manifest.key, manifest)
-            if first is not manifest:
-                kind, namespace, name = manifest.key
-                message = (
-                    f"{kind} {namespace}/{name} stands already at {first.path}:"
-                    f"{first.line_of('')}; this one is ignored."
-                )
-                line = manifest.line_of("")
-                problems.append(FileProblem(path=path, line=line, message=message))
-        kept[path] = tuple(item for item in manifests if first_of[item.key] is item)
-    return LoadedManifests(by_file=kept, problems=tuple(problems))
+    duplicates: list[FileProblem] = []
+    for manifest in (item for content in files.values() for item in content.manifests):
+        first = first_of.setdefault(manifest.key, manifest)
+        if first is not manifest:
+            kind, namespace, name = manifest.key
+            message = (
+                f"{kind} {namespace}/{name} stands already at {first.path}:"
+                f"{first.line_of('')}; this one is ignored."
+            )
+            line = manifest.line_of("")
+            duplicates.append(FileProblem(path=manifest.path, line=line, message=message))
+    return tuple(first_of.values()), duplicates
 
 
 def _child(node: yaml.Node, step: str) -> yaml.Node | None:

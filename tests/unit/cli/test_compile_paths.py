@@ -186,6 +186,22 @@ def test_of_two_objects_of_one_name_the_first_file_wins(tmp_path: Path) -> None:
     assert f"{tmp_path}/a.yaml:1" in finding.message
 
 
+def test_a_duplicate_stands_in_when_the_first_is_removed(tmp_path: Path) -> None:
+    files = {"a": route("data"), "b": route("data").replace("bucket: acme", "bucket: other")}
+    first = compile_paths([write(tmp_path, **files)])
+    (tmp_path / "a.yaml").unlink()
+    second = compile_paths([tmp_path], previous=first)
+    assert second.findings == ()
+    found = only_route(second)
+    assert found.backend is not None
+    assert found.backend.bucket == "other"
+
+
+def test_problems_of_a_file_that_did_not_change_are_told_again(tmp_path: Path) -> None:
+    first = compile_paths([write(tmp_path, a="- a list", b=route("data"))])
+    assert compile_paths([tmp_path], previous=first).findings == first.findings
+
+
 def test_lists_json_and_other_kinds_may_stand_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text(
         '{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "bucketroute.io/v1alpha1",'
