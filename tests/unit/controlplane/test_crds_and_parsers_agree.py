@@ -13,127 +13,14 @@ import yaml
 
 from bucketroute_operator.core.object_parser import UnnamedObjectError
 from bucketroute_operator.core.objects import parse_object
-from bucketroute_operator.core.resources import BackendObject, ClassObject, RouteObject
+from bucketroute_testing.compiling import problem_fields
+from bucketroute_testing.crd_samples import MINIMAL, SAMPLES
 
 CRDS = Path(__file__).parents[3] / "crds"
 PLURALS = {
     "BucketRoute": "bucketroutes",
     "BucketBackend": "bucketbackends",
     "BucketRouteClass": "bucketrouteclasses",
-}
-
-# One object per kind and variant; together they must hold every field of the CRD.
-SAMPLES: dict[str, list[dict[str, Any]]] = {
-    "BucketRoute": [
-        {
-            "className": "default",
-            "bucket": "team-a-events",
-            "state": "Active",
-            "backend": {
-                "bucket": "acme",
-                "prefix": "a/",
-                "endpoint": "https://s3.example.com",
-                "region": "eu-west-1",
-                "roleARN": "arn:aws:iam::111122223333:role/x",
-                "signing": "SigV4",
-                "profile": "MinIO",
-            },
-            "access": [
-                {
-                    "serviceAccounts": ["app"],
-                    "permissions": ["Read"],
-                    "actions": ["s3:PutObject"],
-                    "prefixes": ["in/"],
-                },
-                {
-                    "subjects": [
-                        {"kind": "ServiceAccount", "name": "app", "namespace": "team-b"},
-                        {"kind": "OIDC", "issuer": "https://id.example.com", "subject": "u:*"},
-                    ],
-                    "permissions": ["Read"],
-                },
-            ],
-            "cors": [
-                {
-                    "allowedOrigins": ["https://*.example.com"],
-                    "allowedMethods": ["GET"],
-                    "allowedHeaders": ["*"],
-                    "exposeHeaders": ["ETag"],
-                    "maxAgeSeconds": 60,
-                }
-            ],
-            "limits": {
-                "maxConcurrentRequests": 1,
-                "requestsPerSecond": 1,
-                "maxObjectSize": "5Gi",
-            },
-            "timeouts": {"connect": "3s", "idle": "60s"},
-        },
-        {"backend": {"bucket": "acme", "ref": {"name": "lake", "namespace": "platform"}}},
-    ],
-    "BucketBackend": [
-        {
-            "endpoint": "https://s3.example.com",
-            "region": "eu-west-1",
-            "addressingStyle": "Path",
-            "profile": "Ceph",
-            "auth": {
-                "type": "WebIdentity",
-                "webIdentity": {
-                    "roleARN": "arn:aws:iam::111122223333:role/x",
-                    "durationSeconds": 900,
-                },
-            },
-            "tls": {"caConfigMapName": "ca"},
-            "allowedRoutes": {
-                "namespaces": {
-                    "from": "Selector",
-                    "selector": {
-                        "matchLabels": {"a": "b"},
-                        "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}],
-                    },
-                },
-                "buckets": ["acme-*"],
-                "requiredPrefix": "${namespace}/",
-            },
-        },
-        {"region": "x", "auth": {"type": "Static", "staticCredentials": {"secretName": "s"}}},
-    ],
-    "BucketRouteClass": [
-        {
-            "controllerName": "bucketroute.io/operator",
-            "dataPlane": {
-                "mode": "Shared",
-                "serviceAccountRef": {"namespace": "system", "name": "dataplane"},
-                "endpoint": "http://10.0.0.1",
-            },
-            "domains": ["s3.example.com"],
-            "region": "eu-west-1",
-            "allowedNamespaces": {
-                "from": "Selector",
-                "selector": {
-                    "matchLabels": {"a": "b"},
-                    "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}],
-                },
-            },
-            "bucketNamePattern": "${namespace}.*",
-            "endpoints": {
-                "allowed": ["*"],
-                "insecureHTTP": "Allow",
-                "privateNetworks": "Allow",
-                "inline": "Deny",
-            },
-            "identity": {
-                "audience": "sts.amazonaws.com",
-                "stsEndpoint": "https://sts.${region}.amazonaws.com",
-                "allowedRoleARNs": ["*"],
-                "sessionPolicy": "Disabled",
-            },
-            "clientAudience": "bucketroute",
-            "clientIssuers": [{"issuer": "https://id.example.com", "audiences": ["x"]}],
-            "limits": {"maxRoutesPerNamespace": 5},
-        }
-    ],
 }
 
 Path_ = tuple[str | int, ...]
@@ -186,13 +73,6 @@ def manifest(kind: str, spec: Any) -> dict[str, Any]:
         "metadata": {"name": "sample", "namespace": "team-a"},
         "spec": spec,
     }
-
-
-def problem_fields(kind: str, spec: Any) -> list[str]:
-    parsed = parse_object(manifest(kind, spec))
-    assert isinstance(parsed, RouteObject | BackendObject | ClassObject)
-    assert (parsed.spec is None) == bool(parsed.problems)
-    return [problem.field for problem in parsed.problems]
 
 
 @pytest.mark.parametrize(
@@ -360,14 +240,6 @@ def with_value(spec: dict[str, Any], path: Path_, value: Any) -> dict[str, Any]:
     return changed
 
 
-MINIMAL: dict[str, dict[str, Any]] = {
-    "BucketRoute": {"backend": {"bucket": "acme", "ref": {"name": "lake"}}},
-    "BucketBackend": {
-        "region": "eu-west-1",
-        "auth": {"type": "WebIdentity", "webIdentity": {"roleARN": "arn:aws:iam::1:role/x"}},
-    },
-    "BucketRouteClass": {"dataPlane": {"mode": "Sidecar"}},
-}
 DEFAULTS = [
     (kind, path, value) for kind in SAMPLES for path, value in defaults_in(spec_schema(kind))
 ]

@@ -1,4 +1,4 @@
-"""Rules that tie fields together: what is refused, and the field that is blamed.
+"""Rules of BucketRoute that tie fields together: what is refused, and the field that is blamed.
 
 The CRDs say the same in CEL; the last table holds what only the compiler can see.
 """
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bucketroute_operator.core.objects import parse_object
-from bucketroute_operator.core.resources import BackendObject, ClassObject, RouteObject
+from bucketroute_operator.core.resources import RouteObject
+from bucketroute_testing.compiling import problem_fields
 
 Case = tuple[str, str, dict[str, Any], str]
 
@@ -34,15 +35,7 @@ def subject(**fields: Any) -> dict[str, Any]:
     return route(access=[{"subjects": [fields], "permissions": ["Read"]}])
 
 
-def auth(**fields: Any) -> dict[str, Any]:
-    return {"region": "eu-west-1", "auth": fields}
-
-
-WEB_IDENTITY = {"roleARN": ROLE}
-STATIC = {"secretName": "keys"}
 SUBJECT = "spec.access[0].subjects[0]"
-EXPRESSION = "spec.allowedNamespaces.selector.matchExpressions[0].values"
-
 REFUSED: list[Case] = [
     ("BucketRoute", "bucket with two dots", route(bucket="a..b"), "spec.bucket"),
     ("BucketRoute", "bucket with dot and dash", route(bucket="a.-b"), "spec.bucket"),
@@ -165,59 +158,6 @@ REFUSED: list[Case] = [
         rule(prefixes=["home/${user}/"]),
         "spec.access[0].prefixes[0]",
     ),
-    ("BucketBackend", "neither endpoint nor region", {"auth": {"type": "Unsigned"}}, "spec"),
-    (
-        "BucketBackend",
-        "WebIdentity without settings",
-        auth(type="WebIdentity"),
-        "spec.auth.webIdentity",
-    ),
-    (
-        "BucketBackend",
-        "WebIdentity with a Secret",
-        auth(type="WebIdentity", webIdentity=WEB_IDENTITY, staticCredentials=STATIC),
-        "spec.auth.staticCredentials",
-    ),
-    ("BucketBackend", "Static without Secret", auth(type="Static"), "spec.auth.staticCredentials"),
-    (
-        "BucketBackend",
-        "Unsigned with a role",
-        auth(type="Unsigned", webIdentity=WEB_IDENTITY),
-        "spec.auth.webIdentity",
-    ),
-    (
-        "BucketBackend",
-        "selector without from",
-        {**auth(type="Unsigned"), "allowedRoutes": {"namespaces": {"from": "All", "selector": {}}}},
-        "spec.allowedRoutes.namespaces.selector",
-    ),
-    (
-        "BucketBackend",
-        "from Selector without one",
-        {**auth(type="Unsigned"), "allowedRoutes": {"namespaces": {"from": "Selector"}}},
-        "spec.allowedRoutes.namespaces.selector",
-    ),
-    (
-        "BucketBackend",
-        "required prefix without slash",
-        {**auth(type="Unsigned"), "allowedRoutes": {"requiredPrefix": "${namespace}"}},
-        "spec.allowedRoutes.requiredPrefix",
-    ),
-    (
-        "BucketRouteClass",
-        "Shared without service account",
-        {"dataPlane": {"mode": "Shared"}},
-        "spec.dataPlane.serviceAccountRef",
-    ),
-    (
-        "BucketRouteClass",
-        "token to a URL with user information",
-        {
-            "dataPlane": {"mode": "Sidecar"},
-            "identity": {"stsEndpoint": "https://x@sts.example.com"},
-        },
-        "spec.identity.stsEndpoint",
-    ),
 ]
 
 ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
@@ -241,12 +181,6 @@ ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
         "BucketRoute",
         "a rule of actions",
         route(access=[{"serviceAccounts": ["*"], "actions": ["s3:GetObject"]}]),
-    ),
-    ("BucketBackend", "static key", auth(type="Static", staticCredentials=STATIC)),
-    (
-        "BucketRouteClass",
-        "STS on the backend",
-        {"dataPlane": {"mode": "Sidecar"}, "identity": {"stsEndpoint": "${endpoint}"}},
     ),
 ]
 
@@ -288,32 +222,7 @@ ONLY_HERE: list[Case] = [
         "spec.backend.endpoint",
     ),
     ("BucketRoute", "timeout of zero", route(timeouts={"connect": "0s"}), "spec.timeouts.connect"),
-    (
-        "BucketRouteClass",
-        "In without values",
-        {
-            "dataPlane": {"mode": "Sidecar"},
-            "allowedNamespaces": {
-                "from": "Selector",
-                "selector": {"matchExpressions": [{"key": "a", "operator": "In"}]},
-            },
-        },
-        EXPRESSION,
-    ),
 ]
-
-
-def blamed_fields(kind: str, spec: dict[str, Any]) -> list[str]:
-    parsed = parse_object(
-        {
-            "apiVersion": "bucketroute.io/v1alpha1",
-            "kind": kind,
-            "metadata": {"name": "sample", "namespace": "team-a"},
-            "spec": spec,
-        }
-    )
-    assert isinstance(parsed, RouteObject | BackendObject | ClassObject)
-    return [problem.field for problem in parsed.problems]
 
 
 @pytest.mark.parametrize(
@@ -324,7 +233,7 @@ def blamed_fields(kind: str, spec: dict[str, Any]) -> list[str]:
 def test_the_field_that_breaks_a_rule_is_blamed(
     kind: str, spec: dict[str, Any], field: str
 ) -> None:
-    assert field in blamed_fields(kind, spec)
+    assert field in problem_fields(kind, spec)
 
 
 @pytest.mark.parametrize(
@@ -333,12 +242,12 @@ def test_the_field_that_breaks_a_rule_is_blamed(
     ids=[f"{kind} {label}" for kind, label, _ in ACCEPTED],
 )
 def test_what_no_rule_forbids_is_accepted(kind: str, spec: dict[str, Any]) -> None:
-    assert blamed_fields(kind, spec) == []
+    assert problem_fields(kind, spec) == []
 
 
 def test_all_problems_of_an_object_are_found_at_once() -> None:
     spec = {"backend": {"bucket": "A", "region": "?"}, "state": "Off", "surprise": 1}
-    assert blamed_fields("BucketRoute", spec) == [
+    assert problem_fields("BucketRoute", spec) == [
         "spec.backend.bucket",
         "spec.backend.region",
         "spec.state",
