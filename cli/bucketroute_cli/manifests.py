@@ -138,6 +138,7 @@ def _read_file(path: Path, last: FileContent | None) -> FileContent:
     try:
         while loader.check_node():
             node = loader.get_node()
+            problems.extend(_repeated_keys(path, node))
             manifests.extend(_manifests_of(path, node, loader.construct_document(node), problems))
     finally:
         loader.dispose()
@@ -160,6 +161,30 @@ def _manifests_of(
             yield from _manifests_of(path, item_node, item, problems)
     elif _is_read(value):
         yield Manifest(raw=value, path=path, node=node)
+
+
+def _repeated_keys(path: Path, root: yaml.Node) -> list[FileProblem]:
+    """YAML forbids them, but the loader would silently take the last one."""
+    repeated: list[yaml.Node] = []
+    pending, visited = [root], {id(root)}  # an alias may lead to the same node again
+    while pending:
+        node = pending.pop()
+        children = node.value if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            names = [str(key.value) for key, _ in node.value]
+            children = [value for _, value in node.value]
+            repeated += [key for at, (key, _) in enumerate(node.value) if key.value in names[:at]]
+        new = [child for child in children if id(child) not in visited]
+        visited.update(map(id, new))
+        pending += new
+    return [
+        FileProblem(
+            path=path,
+            line=key.start_mark.line + 1,
+            message=f"The key {key.value} is repeated.",
+        )
+        for key in sorted(repeated, key=lambda key: key.start_mark.line)
+    ]
 
 
 def _is_read(value: RawObject) -> bool:

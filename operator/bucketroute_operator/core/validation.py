@@ -19,7 +19,7 @@ from bucketroute_operator.core.resources import (
     RouteSpec,
     Signing,
 )
-from bucketroute_snapshot import AnonymousSubject
+from bucketroute_snapshot import AddressingStyle, AnonymousSubject
 
 
 def virtual_bucket_problems(bucket: str, field: str) -> Iterator[FieldProblem]:
@@ -44,8 +44,12 @@ def route_problems(spec: RouteSpec) -> Iterator[FieldProblem]:
 def backend_problems(spec: BackendSpec) -> Iterator[FieldProblem]:
     if spec.endpoint is None and spec.region is None:
         yield FieldProblem(field="spec", message="must set endpoint or region")
-    if spec.endpoint is not None:
-        yield from _endpoint_problems(spec.endpoint, "spec.endpoint")
+    if spec.endpoint is None:
+        return
+    yield from _endpoint_problems(spec.endpoint, "spec.endpoint")
+    if spec.addressing_style is AddressingStyle.VIRTUAL and _names_an_address(spec.endpoint):
+        message = "must not be Virtual: nothing can stand in front of an IP address"
+        yield FieldProblem(field="spec.addressingStyle", message=message)
 
 
 def _route_backend_problems(backend: RouteBackend) -> Iterator[FieldProblem]:
@@ -85,6 +89,13 @@ def _endpoint_problems(endpoint: str, field: str) -> Iterator[FieldProblem]:
         parse_endpoint(endpoint)
     except EndpointError as exc:
         yield FieldProblem(field=field, message=str(exc))
+
+
+def _names_an_address(endpoint: str) -> bool:
+    try:
+        return parse_endpoint(endpoint).address is not None
+    except EndpointError:
+        return False
 
 
 def _rule_problems(rule: AccessRuleSpec, field: str) -> Iterator[FieldProblem]:

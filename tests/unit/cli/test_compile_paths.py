@@ -234,12 +234,20 @@ def test_timestamps_stay_text_as_in_json(tmp_path: Path) -> None:
         ("kind: BucketRoute\nmetadata: {name: '../x'}\n", "InvalidSpec", 2),
         ("kind: BucketRoute\nmetadata: {name: abc, namespace: 'a/b'}\n", "InvalidSpec", 2),
         ("a: 1\nb: [\n", "UnreadableManifest", 3),
+        ("a:\n- b: 1\n  c: 2\n  b: 3\n", "UnreadableManifest", 4),
     ],
-    ids=["list", "no name", "bad name", "bad namespace", "syntax"],
+    ids=["list", "no name", "bad name", "bad namespace", "syntax", "repeated key"],
 )
 def test_what_is_no_object_is_a_finding(tmp_path: Path, text: str, reason: str, line: int) -> None:
     (finding,) = compile_paths([write(tmp_path, a=text)]).findings
     assert (finding.reason, finding.line) == (reason, line)
+
+
+def test_an_alias_that_leads_back_to_itself_stops_nothing(tmp_path: Path) -> None:
+    looping = "kind: BucketRoute\nmetadata: {name: loop}\nspec: &spec {backend: *spec}\n"
+    compiled = compile_paths([write(tmp_path, a=looping, b=route("data"))])
+    assert "data" in names(compiled)
+    assert {item.object for item in compiled.findings} == {"BucketRoute default/loop"}
 
 
 def test_a_file_that_is_not_text_or_not_there_is_a_finding(tmp_path: Path) -> None:

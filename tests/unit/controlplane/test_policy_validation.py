@@ -88,6 +88,26 @@ ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
 
 ONLY_HERE: list[Case] = [
     (
+        "BucketBackend",
+        "bucket in front of an address",
+        {
+            "auth": {"type": "Unsigned"},
+            "endpoint": "http://10.0.0.1",
+            "addressingStyle": "Virtual",
+        },
+        "spec.addressingStyle",
+    ),
+    (
+        "BucketBackend",
+        "decimal address",
+        {
+            "auth": {"type": "Unsigned"},
+            "endpoint": "http://2130706433",
+            "addressingStyle": "Virtual",
+        },
+        "spec.endpoint",
+    ),
+    (
         "BucketRouteClass",
         "In without values",
         {
