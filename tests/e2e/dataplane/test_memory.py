@@ -23,12 +23,16 @@ COMPLETES = 200
 COMPLETE_BYTES = 4 * MiB
 # What the kernel takes in while a peer does not read; small, so that the stall is felt at once.
 RECEIVE_BUFFER_BYTES = 256 * KiB
+# Enough for the form that is posted to STS.
+KEPT_BYTES = 64 * KiB
 
 
 @pytest.fixture
 def slow_wire() -> Iterator[WireBackend]:
     """A backend that reads 1 MiB of an upload, stalls, reads to 32 MiB and resets."""
-    with WireBackend(keep_body_bytes=0, receive_buffer_bytes=RECEIVE_BUFFER_BYTES) as running:
+    with WireBackend(
+        keep_body_bytes=KEPT_BYTES, receive_buffer_bytes=RECEIVE_BUFFER_BYTES
+    ) as running:
         plan = ReadPlan(
             pause_at_bytes=STALL_AT_BYTES,
             pause_seconds=STALL_SECONDS,
@@ -64,7 +68,8 @@ async def test_200_big_completes_at_once_share_one_budget(
     )
     with MemoryPeak(gateway.process) as peak:
         answers = await send_all(gateway.endpoint, gateway.signer, [request] * COMPLETES)
-    assert {answer.status for answer in answers} <= {200, 503}
+    # 0: refused and closed while the client was still sending, its answer lost in the reset.
+    assert {answer.status for answer in answers} <= {200, 503, 0}
     assert any(answer.status == 200 for answer in answers)
     assert all(b"SlowDown" in answer.body for answer in answers if answer.status == 503)
     assert peak.peak_bytes < CEILING_BYTES, f"{peak.peak_bytes / MiB:.0f} MiB"
@@ -81,7 +86,7 @@ async def upload_until_reset(gateway: Gateway, key: str) -> None:
                 break
             writer.write(piece)
             await writer.drain()
-    writer.transport.abort()
+    await leave(writer)
 
 
 async def download_slowly(gateway: Gateway, key: str) -> None:
@@ -90,7 +95,14 @@ async def download_slowly(gateway: Gateway, key: str) -> None:
     await read_at_least(reader, STALL_AT_BYTES)
     await asyncio.sleep(STALL_SECONDS)
     await read_at_least(reader, DRAINED_BYTES - STALL_AT_BYTES)
+    await leave(writer)
+
+
+async def leave(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def connect(

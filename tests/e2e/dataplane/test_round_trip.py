@@ -87,13 +87,24 @@ def test_metadata_survives_multipart(s3: Any) -> None:
     )["UploadId"]
     named = {"Bucket": BUCKET, "Key": "multi", "UploadId": upload}
     etag = s3.upload_part(**named, PartNumber=1, Body=b"only")["ETag"]
-    listed = s3.list_parts(**named)
-    assert [part["PartNumber"] for part in listed["Parts"]] == [1]
     parts = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
     completed = s3.complete_multipart_upload(**named, MultipartUpload=parts)
     assert (completed["Bucket"], completed["Key"]) == (BUCKET, "multi")
     head = s3.head_object(Bucket=BUCKET, Key="multi")
     assert (head["Metadata"], head["ContentType"]) == ({"owner": "me"}, "text/plain")
+
+
+@pytest.mark.minio
+@pytest.mark.parametrize("backend", ["minio"], indirect=True)  # moto's document has another name
+def test_parts_are_listed_under_the_virtual_name(s3: Any) -> None:
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="some parts")["UploadId"]
+    named = {"Bucket": BUCKET, "Key": "some parts", "UploadId": upload}
+    for number in (1, 3):
+        s3.upload_part(**named, PartNumber=number, Body=b"x" * number)
+    listed = s3.list_parts(**named)
+    assert (listed["Bucket"], listed["Key"], listed["UploadId"]) == tuple(named.values())
+    assert [(part["PartNumber"], part["Size"]) for part in listed["Parts"]] == [(1, 1), (3, 3)]
+    s3.abort_multipart_upload(**named)
 
 
 def test_an_aborted_upload_is_gone(s3: Any) -> None:

@@ -4,6 +4,7 @@ boto3 needs a thread a request; two hundred of them would measure the test and n
 """
 
 import asyncio
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ class BurstRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BurstAnswer:
-    """An answer and how long it took from the first byte sent."""
+    """An answer and how long it took from the first byte sent; status 0 is none at all."""
 
     status: int
     head: bytes
@@ -65,15 +66,26 @@ async def send_one(endpoint: str, signer: Signer, request: BurstRequest) -> Burs
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         try:
             started = loop.time()
-            writer.write(head + body)
-            await writer.drain()
-            answer = await reader.read(-1)
+            answer = await _exchange(reader, writer, head + body)
             took = loop.time() - started
         finally:
             writer.close()
     answer_head, _, answer_body = answer.partition(b"\r\n\r\n")
     status = int(answer_head.split(b" ", 2)[1]) if answer_head else 0
     return BurstAnswer(status=status, head=answer_head, body=answer_body, took_seconds=took)
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes
+) -> bytes:
+    """What came back until the end of the connection; b'' when it was reset before an answer."""
+    with contextlib.suppress(ConnectionError):
+        writer.write(data)
+        await writer.drain()
+    try:
+        return await reader.read(-1)
+    except ConnectionError:
+        return b""
 
 
 async def send_all(
