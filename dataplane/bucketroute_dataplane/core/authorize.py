@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.identity import Identity, IdentityKind, subject_matches
 from bucketroute_dataplane.core.operations import Answer
 from bucketroute_dataplane.core.request import S3Request
@@ -62,6 +62,9 @@ def authorize(
     """
     action = request.action
     assert action is not None, "answered locally"
+    if entry.route.state is RouteState.UNRESOLVED:
+        # Its rules may be what could not be read, so they cannot be what refuses.
+        raise _not_active(entry)
     if not _is_allowed(request, entry, identity, action):
         raise s3_error("AccessDenied")
     target = available_target(entry)
@@ -84,8 +87,12 @@ def authorize_copy_source(
 def available_target(entry: RouteEntry) -> BackendTarget:
     """Raises: S3Error ServiceUnavailable where the route is not active."""
     if entry.target is None or entry.route.state is not RouteState.ACTIVE:
-        raise s3_error("ServiceUnavailable", f"The route is {entry.route.state.value.lower()}.")
+        raise _not_active(entry)
     return entry.target
+
+
+def _not_active(entry: RouteEntry) -> S3Error:
+    return s3_error("ServiceUnavailable", f"The route is {entry.route.state.value.lower()}.")
 
 
 def may(entry: RouteEntry, identity: Identity, action: str, key: bytes) -> bool:

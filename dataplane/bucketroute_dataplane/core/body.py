@@ -6,7 +6,7 @@ Content-Length. Outgoing: always an exact Content-Length, never Transfer-Encodin
 | incoming                  | to a backend that takes trailers  | to any other            |
 |---------------------------|-----------------------------------|-------------------------|
 | plain                     | as it is, UNSIGNED-PAYLOAD        | the same                |
-| unsigned chunks, length   | the same bytes                    | decoded, checked, plain |
+| unsigned chunks, length   | the same bytes, checked           | decoded, checked, plain |
 | unsigned chunks, no length| re-framed with its trailer        | decoded, checked, plain |
 | signed chunks             | verified, decoded, plain          | the same                |
 | signed chunks and trailer | verified, re-framed with trailer  | verified, checked, plain|
@@ -45,6 +45,7 @@ class Treatment(Enum):
 
     AS_IS = "as-is"  # the same bytes
     HASHED = "hashed"  # the same bytes, their SHA-256 checked
+    CHECKED = "checked"  # the same bytes, their framing and trailing checksum checked
     DECODED = "decoded"  # chunks taken off, signatures and trailing checksum checked
     REFRAMED = "reframed"  # chunks verified and made anew, with the trailing checksum
 
@@ -151,9 +152,11 @@ def plan_stream(incoming: IncomingBody, head: RequestHead, profile: BackendProfi
 def _plan_trailer(incoming: IncomingBody, head: RequestHead, length: int) -> StreamPlan:
     trailer = incoming.trailer
     assert trailer is not None
-    treatment, wire_length = Treatment.AS_IS, incoming.wire_length
+    algorithm = checksum_algorithm(trailer)
+    # Who keeps the bytes may keep a checksum that only the backend knows.
+    treatment = Treatment.CHECKED if algorithm is not None else Treatment.AS_IS
+    wire_length = incoming.wire_length
     if wire_length is None or incoming.payload_hash != STREAMING_UNSIGNED_TRAILER:
-        algorithm = checksum_algorithm(trailer)
         if algorithm is None:
             raise s3_error("NotImplemented", f"The trailer {trailer.decode()} is not supported.")
         treatment = Treatment.REFRAMED

@@ -41,6 +41,8 @@ def upload_transform(plan: StreamPlan, seed: VerifiedSignature | None) -> Upload
             return None
         case Treatment.HASHED:
             return HashedUpload(plan.incoming.payload_hash)
+        case Treatment.CHECKED:
+            return CheckedUpload(_decoder(plan, seed))
         case Treatment.DECODED:
             return DecodedUpload(_decoder(plan, seed))
         case Treatment.REFRAMED:
@@ -74,6 +76,23 @@ class HashedUpload:
 
     def finish(self) -> Pieces:
         self._check.verify()
+        return [self._held] if self._held is not None else []
+
+
+class CheckedUpload:
+    """The same aws-chunked bytes; a decoder beside them checks what they hold."""
+
+    def __init__(self, decoder: ChunkedDecoder) -> None:
+        self._decoder = decoder
+        self._held: bytes | None = None
+
+    def feed(self, data: bytes) -> Pieces:
+        self._decoder.feed(data)
+        released, self._held = self._held, data
+        return [released] if released is not None else []
+
+    def finish(self) -> Pieces:
+        self._decoder.finish()
         return [self._held] if self._held is not None else []
 
 

@@ -75,9 +75,11 @@ async def answer_forwarded(
     if not relay.is_upload_complete:
         # An early answer: the rest of the upload is not wanted any more.
         answering.client.stop_body()
-    if head.status >= 400 and plan.request.head.method != b"HEAD":
+    is_failure = head.status >= 300 and head.status != 304
+    if is_failure and (plan.request.head.method != b"HEAD" or head.status < 400):
+        # Redirects among them: none is followed, and their target is the backend's own matter.
         await _answer_error(answering, plan, relay, head)
-    elif plan.request.operation.answer is Answer.STREAM or head.status >= 300:
+    elif plan.request.operation.answer is Answer.STREAM or head.status == 304:
         await _pass_on(answering, plan, relay, head)
     else:
         await _answer_document(answering, plan, relay, head)

@@ -216,9 +216,6 @@ class Exchange:
     async def _head(self, relay: Relay) -> ResponseHead:
         head = await relay.head()
         self.record.first_byte = self.services.clock()
-        if head.status in (301, 302, 303, 307, 308):
-            relay.abort()
-            raise BackendError(f"the backend redirects ({head.status}); redirects are not followed")
         return head
 
     def _deadlines(self, plan: ForwardPlan) -> Deadlines:

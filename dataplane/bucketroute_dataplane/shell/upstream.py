@@ -24,6 +24,8 @@ WRITE_LOW_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 
 _BODILESS = frozenset((204, 304))
+# Up to this size a copy is cheaper than a second system call.
+_JOIN_BYTES = 64 * 1024
 
 
 class BackendError(Exception):
@@ -87,7 +89,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._unsent = (request.content_length or 0) - len(body)
         self._idle_seconds = idle_seconds
         self._first_byte_seconds = first_byte_seconds
-        self.transport.write(request.head() + body if body else request.head())
+        head = request.head()
+        if len(body) <= _JOIN_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
         self._wait_for_backend()
 
     def write(self, data: BytesLike) -> None:
@@ -252,7 +259,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.idle_since = self._loop.time()
         if self.transport is not None and not keep:
             self.transport.abort()
-        elif self.is_usable:
+        elif self.transport is not None and self.is_usable:
+            # A slow client may have paused it; the next exchange starts with a clean slate.
+            self.transport.resume_reading()
             self._on_idle(self)
         if sink is not None:
             sink.on_response_end()

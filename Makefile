@@ -1,0 +1,49 @@
+# `make demo` and `make test` are all the set-up there is: they need Python >= 3.11 and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CLUSTER ?= local
+ARGS ?=
+STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
+
+.PHONY: demo test lint lint-chart format e2e bench bench-quick lock clean help
+
+help: ## Show the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "BucketRoute needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-*; touch $@
+
+demo: $(STAMP) ## Show the product: embedded backend, one route, boto3 through it (ARGS=--once exits)
+	$(BIN)/bucketroute demo $(ARGS)
+
+test: $(STAMP) ## Run every test that needs no cluster (ARGS go to pytest)
+	$(BIN)/pytest $(ARGS)
+
+lint: $(STAMP) ## Check format, style, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-quick: $(STAMP) ## Compare with nginx: 4 KiB and 64 MiB, about two minutes
+	$(BIN)/python -m bench quick $(ARGS)
+
+bench: $(STAMP) ## The full comparison, about fifteen minutes
+	$(BIN)/python -m bench full $(ARGS)
+
+lock: ## Resolve the locks of requirements/ anew
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet uv
+	requirements/lock.sh $(VENV)-lock/bin/uv
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) $(VENV)-lock bench/build bench/results

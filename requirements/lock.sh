@@ -1,0 +1,14 @@
+#!/bin/sh
+# lock.sh UV: resolves pyproject.toml into hashed locks, for every supported Python and platform.
+# The index is that of the environment; none is named in the files.
+set -eu
+uv=$1
+compile() {
+  out=$1; shift
+  "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-header --upgrade pyproject.toml -o "requirements/$out.lock" "$@"
+}
+compile dataplane
+compile operator --extra operator
+# The build backend is locked too: the project itself is installed without build isolation.
+compile dev --extra dev requirements/build.in
