@@ -15,6 +15,7 @@ import pytest
 from bucketroute_testing.embedded import EmbeddedBackend
 from bucketroute_testing.gateway import (
     BACKEND_BUCKET,
+    BUCKET,
     DOMAIN,
     BackendUnderTest,
     Gateway,
@@ -22,6 +23,7 @@ from bucketroute_testing.gateway import (
     StartGateway,
     minio_backend,
     moto_backend,
+    recording_backend,
     running_gateway,
 )
 from bucketroute_testing.minio import Minio, MinioSettings
@@ -136,3 +138,31 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
             return started[-1]
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def shared_wire() -> Iterator[WireBackend]:
+    with WireBackend() as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["Generic", "MinIO"])
+def shared_gateway(
+    request: pytest.FixtureRequest,
+    shared_wire: WireBackend,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
+    backend = recording_backend(shared_wire, profile=request.param)
+    with running_gateway(tmp_path_factory.mktemp("wire"), backend) as running:
+        yield running
+
+
+@pytest.fixture
+def recorded(shared_wire: WireBackend, shared_gateway: Gateway) -> WireBackend:
+    """The backend with nothing recorded, scripted or stored; its STS was asked already."""
+    with closing(shared_gateway.client()) as client:
+        client.list_objects_v2(Bucket=BUCKET)
+    shared_wire.clear_scripts()
+    shared_wire.store.buckets.clear()
+    shared_wire.forget()
+    return shared_wire

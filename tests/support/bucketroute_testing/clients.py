@@ -101,12 +101,24 @@ class RawClient:
     """One connection on which a test sends exact bytes; every read has a deadline."""
 
     def __init__(
-        self, endpoint: str, *, ca: Path | None = None, timeout_seconds: float = 30.0
+        self,
+        endpoint: str,
+        *,
+        ca: Path | None = None,
+        timeout_seconds: float = 30.0,
+        receive_buffer_bytes: int | None = None,
     ) -> None:
         parts = urlsplit(endpoint)
-        self._socket = socket.create_connection(
-            (parts.hostname, parts.port), timeout=timeout_seconds
-        )
+        self._socket = socket.socket()
+        self._socket.settimeout(timeout_seconds)
+        if receive_buffer_bytes is not None:
+            # Before the connect, as it bounds the window: a reader that stops is felt early.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        try:
+            self._socket.connect((parts.hostname, parts.port))
+        except OSError:
+            self._socket.close()
+            raise
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=str(ca) if ca else None)
             self._socket = context.wrap_socket(self._socket, server_hostname=parts.hostname)

@@ -6,6 +6,7 @@ and not how it is set up. The route maps the virtual bucket to another name unde
 equal names hide mapping errors.
 """
 
+import hashlib
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bucketroute_testing import embedded
-from bucketroute_testing.clients import AddressingStyle, ChecksumMode, RawClient, s3_client
+from bucketroute_testing.clients import (
+    AddressingStyle,
+    ChecksumMode,
+    RawClient,
+    object_url,
+    s3_client,
+)
 from bucketroute_testing.embedded import EmbeddedBackend
 from bucketroute_testing.manifests import (
     AccessRule,
@@ -33,6 +40,7 @@ from bucketroute_testing.processes import ServeOptions, ServeProcess
 from bucketroute_testing.signing import AccessKey, Signer
 from bucketroute_testing.tls import CertificateFiles
 from bucketroute_testing.wire import WireBackend
+from bucketroute_testing.wire_types import Headers
 
 BUCKET = "data"
 BACKEND_BUCKET = "acme-backend-data"
@@ -146,6 +154,15 @@ class Gateway:
 
     def anonymous_client(self) -> Any:
         return s3_client(self.endpoint, None, ca=self.ca)
+
+    def put_headers(self, key: str, body: bytes) -> Headers:
+        """Signed headers of a PutObject with the SHA-256 and the length of that body."""
+        signed = self.signer.sign(
+            "PUT",
+            object_url(self.endpoint, BUCKET, key),
+            payload_hash=hashlib.sha256(body).hexdigest(),
+        )
+        return (*signed.headers, ("Content-Length", str(len(body))))
 
     def raw(self, *, timeout_seconds: float = 30.0) -> RawClient:
         """One connection on which a test sends exact bytes."""
