@@ -1,0 +1,158 @@
+"""A snapshot as lines, and the updates made of them: full, delta, and one caller's own part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from bucketroute_snapshot import (
+    AccessRule,
+    AnonymousSubject,
+    NamespaceSubject,
+    Route,
+    ServiceAccountSubject,
+    Snapshot,
+    Subject,
+)
+from bucketroute_snapshot.codec import snapshot_lines
+from bucketroute_snapshot.update import ConfigVersion, UpdateHeader, lines_digest
+
+RouteKey = tuple[str, str]  # namespace, name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """A snapshot with the canonical line of each route, sorted as the snapshot is."""
+
+    snapshot: Snapshot
+    header: bytes
+    lines: Mapping[RouteKey, bytes]
+    digest: str
+
+
+def render(snapshot: Snapshot, previous: Rendering | None = None) -> Rendering:
+    """Encodes the routes that differ from `previous`; the others keep their lines.
+
+    Encoding is most of a publication's cost, and one route of thousands is what usually changes.
+    """
+    known = {} if previous is None else {_key(route): route for route in previous.snapshot.routes}
+    changed = tuple(route for route in snapshot.routes if known.get(_key(route)) != route)
+    fresh = _route_lines(replace(snapshot, routes=changed))
+    old = {} if previous is None else previous.lines
+    lines = {
+        key: fresh[key] if key in fresh else old[key]
+        for key in (_key(route) for route in snapshot.routes)
+    }
+    header = next(snapshot_lines(snapshot))
+    return Rendering(
+        snapshot=snapshot,
+        header=header,
+        lines=lines,
+        digest=lines_digest([header, *lines.values()]),
+    )
+
+
+def changed_keys(previous: Rendering | None, following: Rendering) -> frozenset[RouteKey]:
+    """The routes that were added, changed or removed between two renderings."""
+    old = {} if previous is None else previous.lines
+    keys = old.keys() | following.lines.keys()
+    return frozenset(key for key in keys if old.get(key) != following.lines.get(key))
+
+
+def full_update(version: ConfigVersion, rendering: Rendering, secrets_line: bytes) -> bytes:
+    header = UpdateHeader(version=version, digest=rendering.digest)
+    return b"".join([header.encode(), secrets_line, rendering.header, *rendering.lines.values()])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """From which version to which, and the routes that changed on the way."""
+
+    base: ConfigVersion
+    version: ConfigVersion
+    changed: Collection[RouteKey]
+
+
+def delta_update(step: Step, rendering: Rendering, secrets_line: bytes) -> bytes:
+    """`rendering` is the snapshot at `step.version`."""
+    keys = sorted(step.changed)
+    header = UpdateHeader(
+        version=step.version,
+        digest=rendering.digest,
+        base=step.base,
+        deletes=tuple("/".join(key) for key in keys if key not in rendering.lines),
+    )
+    upserts = [rendering.lines[key] for key in keys if key in rendering.lines]
+    return b"".join([header.encode(), secrets_line, rendering.header, *upserts])
+
+
+def routes_by_namespace(snapshot: Snapshot) -> dict[str, list[Route]]:
+    """Under each namespace, the routes that are its own or grant something to one of its own."""
+    found: dict[str, list[Route]] = {}
+    for route in snapshot.routes:
+        for namespace in _namespaces_named(route):
+            found.setdefault(namespace, []).append(route)
+    return found
+
+
+def part_for(
+    snapshot: Snapshot, candidates: Collection[Route], namespace: str, service_account: str
+) -> Snapshot:
+    """What a sidecar of this service account may know: its own grants, and no one else's.
+
+    `candidates` are those of `routes_by_namespace` for its namespace. Routes of the own namespace
+    are in it even where they grant nothing: a name there comes before a class-wide one.
+    """
+
+    def concerns(subject: Subject) -> bool:
+        match subject:
+            case ServiceAccountSubject():
+                return subject.namespace == namespace and subject.name in ("*", service_account)
+            case NamespaceSubject():
+                return subject.name == namespace
+            case _:
+                return isinstance(subject, AnonymousSubject)
+
+    routes = []
+    for route in candidates:
+        access = _rules_for(route, concerns)
+        if route.namespace == namespace or any(map(_is_named, _subjects(access))):
+            routes.append(replace(route, access=access))
+    return replace(snapshot, routes=tuple(routes))
+
+
+def _rules_for(route: Route, concerns: Callable[[Subject], bool]) -> tuple[AccessRule, ...]:
+    rules = []
+    for rule in route.access:
+        subjects = tuple(subject for subject in rule.subjects if concerns(subject))
+        if subjects:
+            rules.append(replace(rule, subjects=subjects))
+    return tuple(rules)
+
+
+def _subjects(access: tuple[AccessRule, ...]) -> list[Subject]:
+    return [subject for rule in access for subject in rule.subjects]
+
+
+def _is_named(subject: Subject) -> bool:
+    return isinstance(subject, ServiceAccountSubject | NamespaceSubject)
+
+
+def _namespaces_named(route: Route) -> set[str]:
+    namespaces = {route.namespace}
+    for subject in _subjects(route.access):
+        if isinstance(subject, ServiceAccountSubject):
+            namespaces.add(subject.namespace)
+        elif isinstance(subject, NamespaceSubject):
+            namespaces.add(subject.name)
+    return namespaces
+
+
+def _route_lines(snapshot: Snapshot) -> dict[RouteKey, bytes]:
+    lines = snapshot_lines(snapshot)
+    next(lines)  # the header: it is rendered for the whole snapshot
+    return {_key(route): line for route, line in zip(snapshot.routes, lines, strict=True)}
+
+
+def _key(route: Route) -> RouteKey:
+    return (route.namespace, route.name)

@@ -1,0 +1,317 @@
+"""One class's side of the config channel in memory: what is published, who waits, who said what.
+
+`config_server.py` speaks HTTP; the reconciler publishes here and reads the pods' words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import monotonic
+
+from bucketroute_operator.core.delta import (
+    Rendering,
+    RouteKey,
+    Step,
+    changed_keys,
+    delta_update,
+    full_update,
+    part_for,
+    render,
+    routes_by_namespace,
+)
+from bucketroute_operator.core.resources import ServiceAccountRef
+from bucketroute_operator.core.rollout import CredentialState, PodState
+from bucketroute_operator.shell.callers import Caller
+from bucketroute_snapshot import Route, SnapshotSecrets, encode_secrets
+from bucketroute_snapshot.update import NO_SECRETS, ConfigVersion
+
+DELTA_VERSIONS = 64
+# Above so many pods the answers to one publication are spread out, to spare the network.
+JITTERED_ABOVE = 50
+JITTER_SECONDS = 0.5
+PART_CACHE_ENTRIES = 256
+_COMPRESSION_LEVEL = 6
+# What a pod said is forgotten once it has been silent for many polls.
+FORGOTTEN_AFTER_SECONDS = 600.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Publication:
+    """One version of a class, and the bodies that were asked for, compressed once for all."""
+
+    version: ConfigVersion
+    rendering: Rendering
+    secrets: SnapshotSecrets
+    published_at: float
+    by_namespace: Mapping[str, list[Route]] | None = None
+    bodies: dict[ConfigVersion | None, bytes] = field(default_factory=dict)
+    parts: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pod:
+    state: PodState = field(default_factory=PodState)
+    heard_at: float = 0.0
+    poll: asyncio.Event | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A gzipped update. `kind` is full, delta or part."""
+
+    version: ConfigVersion
+    kind: str
+    body: bytes
+
+
+class ClassChannel:
+    """`on_word` is called whenever a gateway pod has said something new."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        on_word: Callable[[], None],
+        clock: Callable[[], float] = monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = name
+        self.gateway: ServiceAccountRef | None = None
+        self.current: Publication | None = None
+        self.sidecar_heard_at: float | None = None
+        self._on_word = on_word
+        self._clock = clock
+        self._jitter = jitter
+        self._steps: deque[tuple[ConfigVersion, frozenset[RouteKey]]] = deque(maxlen=DELTA_VERSIONS)
+        self._published = asyncio.Event()
+        self._parked = 0
+        self._pods: dict[str, _Pod] = {}
+        self.required_epoch = 0
+
+    def publish(
+        self, version: ConfigVersion, rendering: Rendering, secrets: SnapshotSecrets
+    ) -> frozenset[RouteKey]:
+        """Answers everybody who waits. Returns the routes that changed."""
+        previous = self.current
+        changed = changed_keys(None if previous is None else previous.rendering, rendering)
+        if previous is not None:
+            self._steps.append((previous.version, changed))
+        self.current = Publication(
+            version=version,
+            rendering=rendering,
+            secrets=secrets,
+            published_at=self._clock(),
+        )
+        self._published.set()
+        self._published = asyncio.Event()
+        return changed
+
+    def is_gateway(self, caller: Caller) -> bool:
+        gateway = self.gateway
+        return gateway is not None and (caller.namespace, caller.service_account) == (
+            gateway.namespace,
+            gateway.name,
+        )
+
+    async def newer(
+        self, caller: Caller, known: ConfigVersion | None, digest: str, wait_seconds: float
+    ) -> Answer | None:
+        """What the caller lacks, once there is something; None if nothing came in time."""
+        deadline = self._clock() + wait_seconds
+        with self._polling(caller) as superseded:
+            while not superseded.is_set():
+                published = self._published
+                answer = self.answer(caller, known, digest)
+                left = deadline - self._clock()
+                if answer is not None or left <= 0:
+                    return answer
+                await self._park(published, superseded, left)
+        return None
+
+    def answer(self, caller: Caller, known: ConfigVersion | None, digest: str) -> Answer | None:
+        """What the caller lacks now, or None. `digest` is that of what it has."""
+        current = self.current
+        if current is None:
+            return None
+        is_gateway = self.is_gateway(caller)
+        if known is not None and known > current.version:
+            self._saw_future(known, is_gateway=is_gateway)
+            return None
+        if is_gateway:
+            return None if known == current.version else self._for_gateway(current, known)
+        part_digest, body = self._part(current, caller)
+        if known is not None and digest == part_digest:
+            return None
+        return Answer(version=current.version, kind="part", body=body)
+
+    def polled(self, caller: Caller, pod_uid: str, known: ConfigVersion | None) -> None:
+        """A pod that names a version runs it: as good as an acknowledgement."""
+        if not self.is_gateway(caller):
+            self.sidecar_heard_at = self._clock()
+            return
+        pod = self._pod(pod_uid)
+        if known is not None and (pod.state.applied is None or known > pod.state.applied):
+            pod.state = replace(pod.state, applied=known)
+            self._on_word()
+
+    def acknowledged(
+        self, pod_uid: str, version: ConfigVersion, rejected_routes: Mapping[str, str]
+    ) -> None:
+        pod = self._pod(pod_uid)
+        if pod.state.applied is None or version >= pod.state.applied:
+            pod.state = replace(
+                pod.state, applied=version, rejected=None, rejected_routes=rejected_routes
+            )
+        self._on_word()
+
+    def refused(self, pod_uid: str, version: ConfigVersion) -> None:
+        pod = self._pod(pod_uid)
+        pod.state = replace(pod.state, rejected=version)
+        self._on_word()
+
+    def reported(self, pod_uid: str, credentials: Mapping[str, CredentialState]) -> None:
+        """Later words on a route replace earlier ones; routes that are gone are forgotten."""
+        pod = self._pod(pod_uid)
+        published = () if self.current is None else self.current.rendering.lines
+        names = {"/".join(key) for key in published}
+        merged = {**pod.state.credentials, **credentials}
+        pod.state = replace(
+            pod.state,
+            credentials={route: said for route, said in merged.items() if route in names},
+        )
+        self._on_word()
+
+    def state_of(self, pod_uid: str) -> PodState | None:
+        """None if the pod has not been heard."""
+        pod = self._pods.get(pod_uid)
+        return None if pod is None else pod.state
+
+    def states(self) -> Iterable[PodState]:
+        return [pod.state for pod in self._pods.values()]
+
+    def connected_count(self) -> int:
+        return sum(pod.poll is not None for pod in self._pods.values())
+
+    def forget_silent_pods(self) -> None:
+        oldest = self._clock() - FORGOTTEN_AFTER_SECONDS
+        self._pods = {
+            uid: pod
+            for uid, pod in self._pods.items()
+            if pod.poll is not None or pod.heard_at > oldest
+        }
+
+    def _pod(self, uid: str) -> _Pod:
+        pod = self._pods.setdefault(uid, _Pod())
+        pod.heard_at = self._clock()
+        return pod
+
+    @contextmanager
+    def _polling(self, caller: Caller) -> Iterator[asyncio.Event]:
+        """One poll a gateway pod: a newer one ends the older, whose connection is dead by then."""
+        superseded = asyncio.Event()
+        pod = self._pod(caller.pod_uid or "") if self.is_gateway(caller) else None
+        if pod is not None:
+            if pod.poll is not None:
+                pod.poll.set()
+            pod.poll = superseded
+        self._parked += 1
+        try:
+            yield superseded
+        finally:
+            self._parked -= 1
+            if pod is not None and pod.poll is superseded:
+                pod.poll = None
+
+    async def _park(
+        self, published: asyncio.Event, superseded: asyncio.Event, seconds: float
+    ) -> None:
+        is_crowded = self._parked > JITTERED_ABOVE
+        waits = [asyncio.ensure_future(event.wait()) for event in (published, superseded)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if is_crowded and published.is_set():
+            await asyncio.sleep(self._jitter() * JITTER_SECONDS)
+
+    def _saw_future(self, known: ConfigVersion, *, is_gateway: bool) -> None:
+        """The pointer was lost (a restore, say) and our epochs began anew: go beyond the pods'."""
+        if is_gateway and known.epoch > self.required_epoch:
+            self.required_epoch = known.epoch
+            self._on_word()
+
+    def _for_gateway(self, current: Publication, known: ConfigVersion | None) -> Answer:
+        changed = None if known is None else self._changed_since(known)
+        base = known if changed is not None else None
+        if base not in current.bodies:
+            secrets_line = encode_secrets(current.secrets)
+            if base is None or changed is None:
+                body = full_update(current.version, current.rendering, secrets_line)
+            else:
+                step = Step(base=base, version=current.version, changed=changed)
+                body = delta_update(step, current.rendering, secrets_line)
+            current.bodies[base] = gzip.compress(body, _COMPRESSION_LEVEL, mtime=0)
+        return Answer(
+            version=current.version,
+            kind="full" if base is None else "delta",
+            body=current.bodies[base],
+        )
+
+    def _changed_since(self, known: ConfigVersion) -> set[RouteKey] | None:
+        """None if that version is too long ago, or none of ours."""
+        changed: set[RouteKey] = set()
+        for version, keys in reversed(self._steps):
+            changed |= keys
+            if version == known:
+                return changed
+        return None
+
+    def _part(self, current: Publication, caller: Caller) -> tuple[str, bytes]:
+        key = (caller.namespace, caller.service_account)
+        known = current.parts.get(key)
+        if known is not None:
+            return known
+        if current.by_namespace is None:
+            current.by_namespace = routes_by_namespace(current.rendering.snapshot)
+        candidates = current.by_namespace.get(caller.namespace, [])
+        rendering = render(part_for(current.rendering.snapshot, candidates, *key))
+        update = full_update(current.version, rendering, NO_SECRETS)
+        if len(current.parts) >= PART_CACHE_ENTRIES:
+            current.parts.clear()
+        current.parts[key] = (
+            rendering.digest,
+            gzip.compress(update, _COMPRESSION_LEVEL, mtime=0),
+        )
+        return current.parts[key]
+
+
+class Channels:
+    """The channels by class. `is_leading` is false on replicas that answer nothing but 421."""
+
+    def __init__(self, on_word: Callable[[], None]) -> None:
+        self.is_leading = False
+        self._on_word = on_word
+        self._channels: dict[str, ClassChannel] = {}
+
+    def of(self, class_name: str) -> ClassChannel:
+        if class_name not in self._channels:
+            self._channels[class_name] = ClassChannel(class_name, on_word=self._on_word)
+        return self._channels[class_name]
+
+    def find(self, class_name: str) -> ClassChannel | None:
+        """None for a class of which nothing was ever published."""
+        channel = self._channels.get(class_name)
+        return None if channel is None or channel.current is None else channel
+
+    def remove(self, class_name: str) -> None:
+        self._channels.pop(class_name, None)
+
+    def __iter__(self) -> Iterator[ClassChannel]:
+        return iter(list(self._channels.values()))

@@ -1,0 +1,230 @@
+"""The config channel over HTTP: one parked GET for the snapshot, two POSTs for what pods say.
+
+A gateway gets its class and the secrets; any other service account the routes that name it. Only
+gateway pods' words count for status: a tenant must not be able to hold a route back.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bucketroute_operator.core.rollout import CredentialState
+from bucketroute_operator.shell.callers import Caller, Callers, UnauthenticatedError
+from bucketroute_operator.shell.channel import Answer, Channels, ClassChannel
+from bucketroute_operator.shell.kube_api import KubeError
+from bucketroute_operator.shell.metrics import Metrics
+from bucketroute_snapshot import SCHEMA_VERSION, SnapshotFormatError
+from bucketroute_snapshot.update import (
+    ACK_PATH,
+    CONFIG_PATH,
+    CONTENT_TYPE,
+    POD_HEADER,
+    REPORT_PATH,
+    SCHEMA_HEADER,
+    VERSION_HEADER,
+    ConfigVersion,
+)
+
+log = logging.getLogger("bucketroute.operator.config")
+
+MAX_WAIT_SECONDS = 60.0
+MAX_ACK_BYTES = 64 * 1024
+MAX_REPORT_BYTES = 2 * 1024 * 1024  # 10,000 routes with names of 100 characters
+MAX_POLLS_PER_NAMESPACE = 200
+MAX_REJECTED_ROUTES = 500
+_ROUTE_NAME = re.compile(r"[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}")
+# Becomes a condition's reason, which the API server checks against a pattern like this.
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
+_STATES = frozenset({"True", "False", "Unknown"})
+_WRONG_REPLICA = 421
+
+
+class RefusedError(Exception):
+    """An answer that is no success. The message goes to the caller."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ConfigServer:
+    """The ASGI application is `app`."""
+
+    def __init__(self, channels: Channels, callers: Callers, metrics: Metrics) -> None:
+        self._channels = channels
+        self._callers = callers
+        self._metrics = metrics
+        self._polls: Counter[str] = Counter()
+        self.app = Starlette(
+            routes=[
+                Route(CONFIG_PATH, self._config, methods=["GET"]),
+                Route(ACK_PATH, self._ack, methods=["POST"]),
+                Route(REPORT_PATH, self._report, methods=["POST"]),
+            ],
+            exception_handlers={RefusedError: self._refused},
+        )
+
+    async def _config(self, request: Request) -> Response:
+        caller, channel = await self._admit(request)
+        known = _version(request.query_params.get("known"))
+        wait = min(_seconds(request.query_params.get("wait")), MAX_WAIT_SECONDS)
+        if _schema(request) < SCHEMA_VERSION:
+            raise RefusedError(406, f"this operator writes schema {SCHEMA_VERSION}")
+        if self._polls[caller.namespace] >= MAX_POLLS_PER_NAMESPACE and not channel.is_gateway(
+            caller
+        ):
+            raise RefusedError(429, "too many polls of this namespace")
+        channel.polled(caller, _pod(caller, request), known)
+        self._polls[caller.namespace] += 1
+        try:
+            digest = request.query_params.get("digest", "")
+            answer = await channel.newer(caller, known, digest, wait)
+        finally:
+            self._polls[caller.namespace] -= 1
+        self._metrics.polls.labels(channel.name, "none" if answer is None else answer.kind).inc()
+        return Response(status_code=304) if answer is None else _update(answer)
+
+    async def _ack(self, request: Request) -> Response:
+        caller, channel = await self._admit(request)
+        body = await _json(request, MAX_ACK_BYTES)
+        version = _version(_text(body, "version"))
+        if version is None:
+            raise RefusedError(400, "an acknowledgement needs a version")
+        is_applied = _text(body, "status") == "applied"
+        if not is_applied:
+            self._metrics.nacks.labels(channel.name).inc()
+            log.warning("snapshot refused class=%s version=%s", channel.name, version)
+        if channel.is_gateway(caller):
+            pod = _pod(caller, request)
+            if is_applied:
+                channel.acknowledged(pod, version, _rejected(body))
+            else:
+                channel.refused(pod, version)
+        return Response(status_code=204)
+
+    async def _report(self, request: Request) -> Response:
+        caller, channel = await self._admit(request)
+        body = await _json(request, MAX_REPORT_BYTES)
+        if channel.is_gateway(caller):
+            channel.reported(_pod(caller, request), _credentials(body))
+        return Response(status_code=204)
+
+    async def _admit(self, request: Request) -> tuple[Caller, ClassChannel]:
+        if not self._channels.is_leading:
+            raise RefusedError(_WRONG_REPLICA, "another replica leads")
+        try:
+            caller = await self._callers.authenticate(request.headers.get("authorization"))
+        except UnauthenticatedError as exc:
+            raise RefusedError(401, str(exc)) from exc
+        except KubeError as exc:
+            log.warning("a token could not be reviewed: %s", exc)
+            raise RefusedError(503, "the token could not be reviewed") from exc
+        name = request.query_params.get("class", "default")
+        channel = self._channels.find(name)
+        if channel is None:
+            raise RefusedError(404, "nothing is published for this class")
+        return caller, channel
+
+    async def _refused(self, request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, RefusedError)
+        self._metrics.refusals.labels(str(exc.status)).inc()
+        return JSONResponse({"message": str(exc)}, status_code=exc.status)
+
+
+def _update(answer: Answer) -> Response:
+    headers = {"Content-Encoding": "gzip", VERSION_HEADER: str(answer.version)}
+    return Response(answer.body, media_type=CONTENT_TYPE, headers=headers)
+
+
+def _pod(caller: Caller, request: Request) -> str:
+    """By the token where it is bound to a pod; a header would be a claim only."""
+    return caller.pod_uid or request.headers.get(POD_HEADER, "")[:64]
+
+
+def _version(text: str | None) -> ConfigVersion | None:
+    if not text:
+        return None
+    try:
+        return ConfigVersion.parse(text)
+    except SnapshotFormatError as exc:
+        raise RefusedError(400, str(exc)) from exc
+
+
+def _seconds(text: str | None) -> float:
+    if text is None:
+        return 0.0
+    if not (text.isascii() and text.isdigit() and len(text) < 6):
+        raise RefusedError(400, "wait is a number of seconds")
+    return float(text)
+
+
+def _schema(request: Request) -> int:
+    text = request.headers.get(SCHEMA_HEADER, "1")
+    if not (text.isascii() and text.isdigit() and len(text) < 6):
+        raise RefusedError(400, f"{SCHEMA_HEADER} is a number")
+    return int(text)
+
+
+async def _json(request: Request, limit: int) -> dict[str, Any]:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise RefusedError(413, f"a body of at most {limit} bytes is taken")
+            chunks.append(chunk)
+        value = json.loads(b"".join(chunks))
+    except ClientDisconnect as exc:
+        raise RefusedError(400, "the body ended early") from exc
+    except (ValueError, RecursionError) as exc:
+        raise RefusedError(400, "the body is not JSON") from exc
+    if not isinstance(value, dict):
+        raise RefusedError(400, "the body is not a JSON object")
+    return value
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _rejected(body: dict[str, Any]) -> dict[str, str]:
+    return {
+        item["route"]: _code(item.get("code"))
+        for item in _items(body, "rejected")[:MAX_REJECTED_ROUTES]
+    }
+
+
+def _credentials(body: dict[str, Any]) -> dict[str, CredentialState]:
+    return {
+        item["route"]: CredentialState(status=item["state"], code=_code(item.get("code")))
+        for item in _items(body, "credentials")
+        if item.get("state") in _STATES
+    }
+
+
+def _items(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The items that name a route; what else a newer data plane may say is passed over."""
+    items = body.get(name)
+    return [
+        item
+        for item in (items if isinstance(items, list) else [])
+        if isinstance(item, dict)
+        and isinstance(item.get("route"), str)
+        and _ROUTE_NAME.fullmatch(item["route"])
+    ]
+
+
+def _code(value: object) -> str:
+    is_code = isinstance(value, str) and _CODE.fullmatch(value)
+    return str(value) if is_code else "UnknownCode"

@@ -1,0 +1,147 @@
+"""The API server through the official client. The only module that imports `kubernetes`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from bucketroute_operator.shell.kube_api import (
+    FIELD_MANAGER,
+    ConflictError,
+    ForbiddenError,
+    Json,
+    KubeError,
+    NotFoundError,
+    Resource,
+)
+
+_TIMEOUT_SECONDS = 30
+_PAGE_SIZE = 500  # what kubectl and client-go ask for
+_MAX_MESSAGE_LENGTH = 300
+# The client's package is typed but these functions are not.
+_load_kube_config: Any = config.load_kube_config
+_load_incluster_config: Any = config.load_incluster_config
+_APPLY = "application/apply-patch+yaml"
+
+
+@asynccontextmanager
+async def connect(kubeconfig: str | None) -> AsyncIterator[KubeClient]:
+    """As the kubeconfig says (several paths, as in KUBECONFIG), else as the pod's service account.
+
+    Raises: KubeError if there is neither.
+    """
+    configuration = client.Configuration()
+    try:
+        if kubeconfig is not None:
+            await _load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        else:
+            _load_incluster_config(client_configuration=configuration)
+    except (config.ConfigException, OSError) as exc:
+        raise KubeError(0, f"no access to an API server: {exc}") from exc
+    async with client.ApiClient(configuration) as api:
+        yield KubeClient(api)
+
+
+class KubeClient:
+    """Implements `Kube`. Objects are plain JSON: the client's models would cost time and memory."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    async def list_all(
+        self, resource: Resource, *, namespace: str = "", selector: str = ""
+    ) -> list[Json]:
+        items: list[Json] = []
+        query = [("limit", str(_PAGE_SIZE))]
+        if selector:
+            query.append(("labelSelector", selector))
+        token = ""
+        while True:
+            page_query = [*query, ("continue", token)] if token else query
+            page = await self._json("GET", resource.path(namespace), query=page_query)
+            items.extend(page.get("items") or [])
+            token = page.get("metadata", {}).get("continue") or ""
+            if not token:
+                return items
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        return await self._json("GET", resource.path(namespace, name))
+
+    async def create(self, resource: Resource, body: Json) -> Json:
+        namespace = body.get("metadata", {}).get("namespace", "")
+        return await self._json("POST", resource.path(namespace), body=_typed(resource, body))
+
+    async def replace(self, resource: Resource, body: Json) -> Json:
+        path = _path_of(resource, body)
+        return await self._json("PUT", path, body=_typed(resource, body))
+
+    async def apply_status(self, resource: Resource, body: Json) -> Json:
+        return await self._json(
+            "PATCH",
+            _path_of(resource, body, "status"),
+            query=[("fieldManager", FIELD_MANAGER), ("force", "true")],
+            body=_typed(resource, body),
+            content_type=_APPLY,
+        )
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        await self._request("DELETE", resource.path(namespace, name))
+
+    async def raw(self, path: str) -> bytes:
+        return await self._request("GET", path)
+
+    async def _json(self, method: str, path: str, **options: Any) -> Json:
+        value = json.loads(await self._request(method, path, **options))
+        assert isinstance(value, dict)
+        return value
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        with_auth = await self._api.param_serialize(
+            method,
+            path,
+            query_params=query or [],
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response: Any = await self._api.call_api(*with_auth, _request_timeout=_TIMEOUT_SECONDS)
+            answer: bytes = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise KubeError(0, f"{method} {path}: {type(exc).__name__}") from exc
+        if not 200 <= response.status < 300:
+            raise _error(response.status, f"{method} {path}", answer)
+        return answer
+
+
+def _typed(resource: Resource, body: Json) -> Json:
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+
+
+def _path_of(resource: Resource, body: Json, subresource: str = "") -> str:
+    metadata = body["metadata"]
+    return resource.path(metadata.get("namespace", ""), metadata["name"], subresource)
+
+
+def _error(status: int, request: str, answer: bytes) -> KubeError:
+    try:
+        message = str(json.loads(answer).get("message", ""))
+    except (ValueError, AttributeError):
+        message = ""
+    kinds = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
+    text = f"{request}: {status} {message[:_MAX_MESSAGE_LENGTH]}"
+    return kinds.get(status, KubeError)(status, text)

@@ -1,0 +1,200 @@
+"""The operator's own copy of the watched objects, parsed once as they come.
+
+Events may be doubled, late or lost; a LIST decides. An object touched by an event after a LIST
+began is newer than what the LIST says of it. Within one UID a resourceVersion only grows (they are
+decimal numbers that compare, KEP-5504), and a UID that was deleted never comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from itertools import islice
+
+from bucketroute_operator.core.findings import ObjectRef
+from bucketroute_operator.core.object_parser import UnnamedObjectError
+from bucketroute_operator.core.objects import Key, ObjectSet, ParsedObject, object_set, parse_object
+from bucketroute_operator.shell.kube_api import Json, Resource
+
+# UIDs of deleted objects that are remembered: enough for a namespace-wide clean-up, 100 bytes each.
+_REMEMBERED_DELETIONS = 20_000
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+class Change(IntEnum):
+    """What an event means: nothing, a look at the status, or a new compilation."""
+
+    NONE = 0
+    STATUS = 1
+    CONTENT = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """`serial` is the store's own count of changes when this one came."""
+
+    uid: str
+    resource_version: str
+    parsed: ParsedObject
+    status: Mapping[str, object]
+    annotations: Mapping[str, str]
+    content: tuple[object, ...]
+    serial: int
+
+
+@dataclass(slots=True)
+class _Kind:
+    objects: dict[Key, StoredObject] = field(default_factory=dict)
+    touched: dict[Key, int] = field(default_factory=dict)
+
+
+class ObjectStore:
+    """One thread's: every call comes from the event loop."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, _Kind] = {}
+        self._deleted: dict[str, None] = {}
+        self._serial = 0
+
+    def event(self, resource: Resource, kind: str | None, raw: Json) -> Change:
+        """Takes a watch event; `kind` is ADDED, MODIFIED, DELETED, or None from a listing."""
+        self._serial += 1
+        metadata = raw.get("metadata") or {}
+        uid, key = str(metadata.get("uid", "")), _key(metadata)
+        of_kind = self._of(resource)
+        known = of_kind.objects.get(key)
+        if kind == "DELETED":
+            self._remember_deletion(uid)
+            if known is None or known.uid != uid:
+                return Change.NONE
+            of_kind.touched[key] = self._serial
+            del of_kind.objects[key]
+            return Change.CONTENT
+        if uid in self._deleted or (known is not None and _is_older(raw, known)):
+            return Change.NONE
+        of_kind.touched[key] = self._serial
+        return self._put(of_kind, key, resource, raw)
+
+    def written(self, resource: Resource, raw: Json) -> None:
+        """Takes the API server's answer to a write of ours, so that we see our own status."""
+        metadata = raw.get("metadata") or {}
+        known = self._of(resource).objects.get(_key(metadata))
+        if known is not None and known.uid == metadata.get("uid") and not _is_older(raw, known):
+            self._serial += 1
+            self._put(self._of(resource), _key(metadata), resource, raw)
+
+    def begin_listing(self) -> int:
+        """To be called before a LIST is asked for; `listed` wants it back."""
+        return self._serial
+
+    def listed(self, resource: Resource, items: Iterable[Json], began: int) -> tuple[Change, int]:
+        """Takes a LIST. Returns the greatest change and the number of objects that differed."""
+        of_kind = self._of(resource)
+        self._serial += 1
+        greatest, differences, seen = Change.NONE, 0, set()
+        for raw in items:
+            key = _key(raw.get("metadata") or {})
+            seen.add(key)
+            if of_kind.touched.get(key, 0) > began:
+                continue
+            change = self._put(of_kind, key, resource, raw)
+            greatest = max(greatest, change)
+            differences += change is not Change.NONE
+        for key in [key for key in of_kind.objects if key not in seen]:
+            if of_kind.touched.get(key, 0) <= began:
+                del of_kind.objects[key]
+                greatest, differences = Change.CONTENT, differences + 1
+        of_kind.touched = {key: at for key, at in of_kind.touched.items() if at > began}
+        return greatest, differences
+
+    def was_deleted(self, uid: str) -> bool:
+        """Whether somebody was seen deleting it (a gap in a LIST is no deletion)."""
+        return uid in self._deleted
+
+    def deleted_uids(self) -> frozenset[str]:
+        return frozenset(self._deleted)
+
+    def of(self, resource: Resource) -> Mapping[Key, StoredObject]:
+        return self._of(resource).objects
+
+    def status(self, resource: Resource, ref: ObjectRef) -> Mapping[str, object]:
+        """The status as last seen at the API server; empty if there is none."""
+        known = self._of(resource).objects.get((ref.namespace, ref.name))
+        return {} if known is None else known.status
+
+    def object_set(self, referred: Iterable[ParsedObject] = ()) -> ObjectSet:
+        """The parsed objects, with `referred` (Secrets, ConfigMaps) beside them."""
+        watched = [
+            stored.parsed for kind in self._kinds.values() for stored in kind.objects.values()
+        ]
+        return object_set([*watched, *referred])
+
+    def _of(self, resource: Resource) -> _Kind:
+        return self._kinds.setdefault(resource.kind, _Kind())
+
+    def _put(self, of_kind: _Kind, key: Key, resource: Resource, raw: Json) -> Change:
+        metadata = raw.get("metadata") or {}
+        known = of_kind.objects.get(key)
+        content = _content(metadata)
+        status = raw.get("status") or {}
+        is_same_content = known is not None and known.content == content
+        try:
+            # Parsing is the dear part, and most events are our own writes of a status.
+            parsed = (
+                known.parsed
+                if known is not None and is_same_content
+                else parse_object({"kind": resource.kind, **raw})
+            )
+        except UnnamedObjectError:
+            return Change.NONE  # the API server's own rules on names are narrower than ours
+        of_kind.objects[key] = StoredObject(
+            uid=str(metadata.get("uid", "")),
+            resource_version=str(metadata.get("resourceVersion", "")),
+            parsed=parsed,
+            status=status,
+            annotations=metadata.get("annotations") or {},
+            content=content,
+            serial=self._serial,
+        )
+        if not is_same_content:
+            return Change.CONTENT
+        return Change.NONE if known is not None and known.status == status else Change.STATUS
+
+    def _remember_deletion(self, uid: str) -> None:
+        self._deleted[uid] = None
+        if len(self._deleted) > _REMEMBERED_DELETIONS:
+            for oldest in list(islice(self._deleted, _REMEMBERED_DELETIONS // 10)):
+                del self._deleted[oldest]
+
+
+def _key(metadata: Json) -> Key:
+    return (metadata.get("namespace") or "", metadata.get("name") or "")
+
+
+def _content(metadata: Json) -> tuple[object, ...]:
+    """What a compilation can see of an object: the API server counts `generation` up with the spec.
+
+    Namespaces have no generation; their labels are what counts.
+    """
+    annotations = {
+        name: value
+        for name, value in (metadata.get("annotations") or {}).items()
+        if name != _LAST_APPLIED
+    }
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        metadata.get("labels") or {},
+        annotations,
+    )
+
+
+def _is_older(raw: Json, known: StoredObject) -> bool:
+    metadata = raw.get("metadata") or {}
+    if metadata.get("uid") != known.uid:
+        return False
+    version = str(metadata.get("resourceVersion", ""))
+    if not (version.isdigit() and known.resource_version.isdigit()):
+        return False
+    return int(version) < int(known.resource_version)
