@@ -203,8 +203,12 @@ class ClientStream:
             self.pause_body()
 
     def send_continue(self) -> None:
-        """Answers `Expect: 100-continue`; called once the caller is known and allowed."""
-        if self._expects_continue and not self.body_complete and not self.response_started:
+        """Answers `Expect: 100-continue`; called once the caller is known and allowed.
+
+        Also for an empty body: botocore waits for the 100 there too, and would read one that it
+        did not get out of the next response.
+        """
+        if self._expects_continue and not self.response_started:
             self._connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects_continue = False
 
@@ -247,7 +251,8 @@ class ClientStream:
         """Begins a response; `length` None means that it is not known (chunked), or, with
         `is_bodiless`, that the headers say all there is to say."""
         self.response_started = True
-        if not self.body_complete:
+        if not self.body_complete or self._expects_continue:
+            # The client may or may not send the body now: the connection is out of step.
             self.keep_alive = False
         lines = [b"HTTP/1.1 %d %s\r\n" % (status, _REASONS.get(status, b""))]
         lines += [b"%s: %s\r\n" % header for header in headers]

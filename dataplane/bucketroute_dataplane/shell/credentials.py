@@ -182,6 +182,11 @@ class CredentialCache:
         task = entry.exchange or self._start(key, entry)
         is_done = await wait_at_most(self._clock, WAIT_SECONDS, task)
         step = self._step(entry) if is_done else Fetch()
+        if isinstance(step, Fetch) and is_done and not task.cancelled():
+            # The answer is already too old to keep, but it is the answer to this very wait.
+            outcome = _result(task).outcome
+            if not isinstance(outcome, Credentials):
+                step = Refused(failure=outcome, retry_after_seconds=RETRY_AFTER_SECONDS)
         seconds = self._clock.monotonic() - began
         for observer in self._observers:
             observer.waited(key, seconds=seconds, served=isinstance(step, Use))
