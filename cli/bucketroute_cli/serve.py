@@ -102,7 +102,7 @@ async def _serve(args: argparse.Namespace, settings: DataplaneSettings) -> int:
     manifests = Manifests(args.paths, args.class_name, settings.domains)
     store = SnapshotStore()
     async with dataplane(settings, store) as services:
-        manifests.load(store)
+        await manifests.load(store)
         server = DataplaneServer(services)
         await server.start()
         host, port = server.address
@@ -128,10 +128,18 @@ class Manifests:
         self._compiled: Compiled | None = None
         self._shown: frozenset[str] = frozenset()
 
-    def load(self, store: SnapshotStore) -> None:
-        """Compiles and swaps; findings that were not shown before are printed."""
-        compiled = compile_paths(
-            self._paths, self._class_name, self._compiled, sealing_keys=self._sealing_keys
+    async def load(self, store: SnapshotStore) -> None:
+        """Compiles and swaps; findings that were not shown before are printed.
+
+        In a thread: parsing a thousand routes takes the better part of a second, which no stream
+        should stand still for.
+        """
+        compiled = await asyncio.to_thread(
+            compile_paths,
+            self._paths,
+            self._class_name,
+            self._compiled,
+            sealing_keys=self._sealing_keys,
         )
         changed = self._compiled is None or (
             (compiled.snapshot, compiled.secrets)
@@ -148,7 +156,7 @@ class Manifests:
         async for _ in awatch(
             *watched, stop_event=stop, debounce=DEBOUNCE_MILLISECONDS, recursive=True, step=50
         ):
-            self.load(store)
+            await self.load(store)
 
     def _show(self, findings: Sequence[FileFinding], snapshot: Snapshot, changed: bool) -> None:
         lines = [str(finding) for finding in findings]
