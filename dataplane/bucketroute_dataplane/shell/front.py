@@ -37,11 +37,11 @@ class S3Front:
             client_address=client.head.client_address,
             started=services.clock(),
         )
-        services.metrics.in_flight.inc()
+        services.metrics.in_flight += 1
         try:
             await self._run(client, record)
         finally:
-            services.metrics.in_flight.dec()
+            services.metrics.in_flight -= 1
             if not client.response_complete:
                 client.break_off()
             self._finish(client, record)

@@ -1,82 +1,132 @@
 """Prometheus metrics of the data plane. Names are an API: docs/metrics.md lists them, tested.
 
-Labels never hold object keys, access keys or role ARNs.
+A request is counted in plain integers; the metric families are made of them when somebody
+scrapes. Labels never hold object keys, access keys or role ARNs.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from bucketroute_dataplane.shell.access_log import AccessRecord
 
-_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_PREFIX = "bucketroute_dataplane_"
+BUCKETS_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+# Beyond as many routes the others share one label: a scrape must not grow with the cluster.
+MAX_ROUTE_LABELS = 1000
+OTHER_ROUTES = "other"
+PREFIX = "bucketroute_dataplane_"
+
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 
 
-class Metrics:
-    """All of them, in one registry of their own. Children are cached: a look-up by labels takes
-    longer than the increment."""
+class _Durations:
+    """A histogram: how many fell into each bucket, and their sum in seconds."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_SECONDS) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(BUCKETS_SECONDS, seconds)] += 1
+        self.total += seconds
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        bounds = [*(str(float(bound)) for bound in BUCKETS_SECONDS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self.counts), strict=True))
+        family.add_metric(labels, buckets, sum_value=self.total)
+
+
+@dataclass(slots=True)
+class _Cell:
+    """What is counted of one operation on one route."""
+
+    duration: _Durations = field(default_factory=_Durations)
+    first_byte: _Durations = field(default_factory=_Durations)
+    statuses: Counter[int] = field(default_factory=Counter)
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+class Metrics(Collector):
+    """All of them, in one registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        labels = ("route", "operation", "code")
-        self.requests = Counter(
-            _PREFIX + "requests", "Requests answered.", labels, registry=self.registry
-        )
-        self.duration = Histogram(
-            _PREFIX + "request_duration_seconds",
-            "From the request head to the last byte of the response.",
-            ("route", "operation"),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.first_byte = Histogram(
-            _PREFIX + "backend_first_byte_seconds",
-            "From the request sent to the backend to the head of its response.",
-            ("route", "operation"),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.bytes = Counter(
-            _PREFIX + "bytes",
-            "Body bytes, received from clients (in) and sent to them (out).",
-            ("route", "direction"),
-            registry=self.registry,
-        )
-        self.in_flight = Gauge(
-            _PREFIX + "in_flight_requests", "Requests being served.", registry=self.registry
-        )
-        self.routes = Gauge(
-            _PREFIX + "routes", "Routes in the served snapshot.", registry=self.registry
-        )
-        self.snapshot_swaps = Counter(
-            _PREFIX + "snapshot_swaps", "Snapshots applied.", registry=self.registry
-        )
-        self._children = lru_cache(maxsize=4096)(self._labelled)
-        self._counted = lru_cache(maxsize=8192)(self.requests.labels)
+        self.registry.register(self)
+        self.in_flight = 0
+        self.route_count = 0
+        self.snapshot_swaps = 0
+        self._cells: dict[tuple[str, str], _Cell] = {}
+        self._routes: set[str] = set()
 
     def observe(self, record: AccessRecord) -> None:
         """Counts a request that is over."""
-        self._counted(record.route, record.operation, str(record.status)).inc()
-        duration, first_byte, bytes_in, bytes_out = self._children(record.route, record.operation)
-        duration.observe(record.ended - record.started)
+        cell = self._cells.get((record.route, record.operation))
+        if cell is None:
+            cell = self._new_cell(record.route, record.operation)
+        cell.statuses[record.status] += 1
+        cell.duration.observe(record.ended - record.started)
         if record.first_byte:
-            first_byte.observe(record.first_byte - record.backend_sent)
-        bytes_in.inc(record.bytes_in)
-        bytes_out.inc(record.bytes_out)
+            cell.first_byte.observe(record.first_byte - record.backend_sent)
+        cell.bytes_in += record.bytes_in
+        cell.bytes_out += record.bytes_out
 
     def exposition(self) -> bytes:
         """The text format of version 0.0.4."""
         return generate_latest(self.registry)
 
-    def _labelled(
-        self, route: str, operation: str
-    ) -> tuple[Histogram, Histogram, Counter, Counter]:
-        return (
-            self.duration.labels(route, operation),
-            self.first_byte.labels(route, operation),
-            self.bytes.labels(route, "in"),
-            self.bytes.labels(route, "out"),
+    def collect(self) -> Iterator[Family]:
+        """The families, as prometheus_client asks for them."""
+        yield from self._of_requests()
+        for name, text, value in (
+            ("in_flight_requests", "Requests being served.", self.in_flight),
+            ("routes", "Routes in the served snapshot.", self.route_count),
+        ):
+            yield GaugeMetricFamily(PREFIX + name, text, value=value)
+        yield CounterMetricFamily(
+            PREFIX + "snapshot_swaps", "Snapshots applied.", value=self.snapshot_swaps
         )
+
+    def _of_requests(self) -> Iterator[Family]:
+        requests = CounterMetricFamily(
+            PREFIX + "requests", "Requests answered.", labels=("route", "operation", "code")
+        )
+        duration = HistogramMetricFamily(
+            PREFIX + "request_duration_seconds",
+            "From the request head to the last byte of the response.",
+            labels=("route", "operation"),
+        )
+        first_byte = HistogramMetricFamily(
+            PREFIX + "backend_first_byte_seconds",
+            "From the request sent to the backend to the head of its response.",
+            labels=("route", "operation"),
+        )
+        moved = CounterMetricFamily(
+            PREFIX + "bytes",
+            "Body bytes, received from clients (in) and sent to them (out).",
+            labels=("route", "operation", "direction"),
+        )
+        for labels, cell in self._cells.items():
+            for status, count in cell.statuses.items():
+                requests.add_metric((*labels, str(status)), count)
+            cell.duration.add_to(duration, labels)
+            cell.first_byte.add_to(first_byte, labels)
+            moved.add_metric((*labels, "in"), cell.bytes_in)
+            moved.add_metric((*labels, "out"), cell.bytes_out)
+        yield from (requests, duration, first_byte, moved)
+
+    def _new_cell(self, route: str, operation: str) -> _Cell:
+        if route not in self._routes and len(self._routes) >= MAX_ROUTE_LABELS:
+            return self._cells.setdefault((OTHER_ROUTES, operation), _Cell())
+        self._routes.add(route)
+        return self._cells.setdefault((route, operation), _Cell())

@@ -93,8 +93,8 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
         )
         keys = [b64decode(key.reveal()) for key in secrets.sealing_keys]
         services.ring = SealingRing(keys, os.urandom)
-        services.metrics.routes.set(len(index.entries))
-        services.metrics.snapshot_swaps.inc()
+        services.metrics.route_count = len(index.entries)
+        services.metrics.snapshot_swaps += 1
 
     services.store.subscribe(apply)
 
