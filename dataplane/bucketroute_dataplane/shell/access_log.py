@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TextIO
 
 _is_plain = re.compile(r'[^"\\\x00-\x1f]*').fullmatch
@@ -101,17 +101,26 @@ def _quoted(text: str) -> str:
 
 class AccessLog:
     """One JSON object a line, written in batches: a write a request would cost as much as the
-    request's own socket writes. Not by `logging`, whose record alone costs more than the line."""
+    request's own socket writes. Not by `logging`, whose record alone costs more than the line.
+    `now` is in epoch seconds."""
 
-    def __init__(self, stream: TextIO, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, stream: TextIO, *, now: Callable[[], float]) -> None:
         self._stream = stream
         self._now = now
+        self._second = -1
+        self._moment = ""
         self._lines: list[str] = []
         self._flushing: asyncio.TimerHandle | None = None
 
     def write(self, record: AccessRecord) -> None:
         """Adds the line; it is on the stream within FLUSH_SECONDS."""
-        self._lines.append(record.line(self._now().isoformat(timespec="milliseconds")))
+        seconds = self._now()
+        whole = int(seconds)
+        if whole != self._second:
+            self._second = whole
+            self._moment = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        milliseconds = int((seconds - whole) * 1000)
+        self._lines.append(record.line(f"{self._moment}.{milliseconds:03d}Z"))
         if len(self._lines) >= MAX_WAITING_LINES:
             self.flush()
         elif self._flushing is None:

@@ -165,6 +165,11 @@ class ClientStream:
         body, self._queue, self._queued_bytes = b"".join(self._queue), [], 0
         return body
 
+    def take_queued(self) -> bytes:
+        """What has arrived of the body by now."""
+        queue, self._queue, self._queued_bytes = self._queue, [], 0
+        return queue[0] if len(queue) == 1 else b"".join(queue)
+
     def pump_to(self, consumer: BodyConsumer) -> None:
         """From now on `consumer` gets every piece as it comes, and the news of the connection."""
         self.send_continue()

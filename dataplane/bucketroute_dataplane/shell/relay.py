@@ -70,10 +70,20 @@ class Relay:
     def send_streamed(
         self, request: UpstreamRequest, transform: UploadTransform | None, deadlines: Deadlines
     ) -> None:
-        """Sends the head, and from now on the client's body as it comes."""
+        """Sends the head with what has come of the body, and from now on the rest as it comes.
+
+        Raises: S3Error if what has come is wrong.
+        """
         self.is_upload_complete = False
         self._transform = transform
-        self.send(request, b"", deadlines)
+        early = self._client.take_queued()
+        if transform is not None and early:
+            try:
+                early = b"".join(transform.feed(early))
+            except S3Error:
+                self._connection.abort()
+                raise
+        self.send(request, early, deadlines)
         if self._failure is None:
             self._client.pump_to(self)
 

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from time import perf_counter
+from time import perf_counter, time
 
 import uvicorn
 
@@ -65,7 +65,7 @@ async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncI
         now=lambda: datetime.now(UTC),
         limits=RouteLimits(perf_counter),
         ring=SealingRing((), os.urandom),
-        access_log=AccessLog(sys.stdout, now=lambda: datetime.now(UTC)),
+        access_log=AccessLog(sys.stdout, now=time),
     )
     _follow_snapshots(services, sts)
     sweeper = asyncio.create_task(watchdog.run())
