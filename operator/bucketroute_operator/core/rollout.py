@@ -176,3 +176,22 @@ _SAID = {
     "False": "The STS refuses the role; the reason is its code.",
     "Unknown": "The STS has not decided yet.",
 }
+
+
+def synced(fleet: Fleet, having_count: int, rejecting_count: int, *, is_held: bool) -> Outcome:
+    """Whether the class's data planes have what was published last, and that is all there is."""
+    if is_held:
+        message = "A removal of many routes at once is held back for a minute."
+        return Outcome(status="False", reason="MassRemovalHeld", message=message)
+    if rejecting_count:
+        message = f"{rejecting_count} data planes refuse the snapshot."
+        return Outcome(status="False", reason="Rejected", message=message)
+    if not fleet.is_required:
+        return Outcome(status="True", reason="Published", message="The snapshot is published.")
+    if fleet.ready_count == 0:
+        message = "No pod of the gateway is ready."
+        return Outcome(status="False", reason="NoDataPlane", message=message)
+    if having_count < fleet.ready_count:
+        message = "Some data planes do not have the latest snapshot yet."
+        return Outcome(status="False", reason="Pending", message=message)
+    return Outcome(status="True", reason="Synced", message="Every ready data plane is up to date.")

@@ -43,11 +43,14 @@ FORGOTTEN_AFTER_SECONDS = 600.0
 
 @dataclass(slots=True, kw_only=True)
 class Publication:
-    """One version of a class, and the bodies that were asked for, compressed once for all."""
+    """One version of a class, and the bodies that were asked for, compressed once for all.
+
+    `secrets` is None for what a former leader published: their values are not stored anywhere.
+    """
 
     version: ConfigVersion
     rendering: Rendering
-    secrets: SnapshotSecrets
+    secrets: SnapshotSecrets | None
     published_at: float
     by_namespace: Mapping[str, list[Route]] | None = None
     bodies: dict[ConfigVersion | None, bytes] = field(default_factory=dict)
@@ -93,6 +96,12 @@ class ClassChannel:
         self._parked = 0
         self._pods: dict[str, _Pod] = {}
         self.required_epoch = 0
+
+    def restore(self, version: ConfigVersion, rendering: Rendering) -> None:
+        """Begins with what a former leader published, so that its pods need a delta only."""
+        self.current = Publication(
+            version=version, rendering=rendering, secrets=None, published_at=self._clock()
+        )
 
     def publish(
         self, version: ConfigVersion, rendering: Rendering, secrets: SnapshotSecrets
@@ -251,7 +260,8 @@ class ClassChannel:
         changed = None if known is None else self._changed_since(known)
         base = known if changed is not None else None
         if base not in current.bodies:
-            secrets_line = encode_secrets(current.secrets)
+            known_secrets = current.secrets
+            secrets_line = NO_SECRETS if known_secrets is None else encode_secrets(known_secrets)
             if base is None or changed is None:
                 body = full_update(current.version, current.rendering, secrets_line)
             else:

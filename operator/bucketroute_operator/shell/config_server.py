@@ -209,7 +209,7 @@ def _credentials(body: dict[str, Any]) -> dict[str, CredentialState]:
     return {
         item["route"]: CredentialState(status=item["state"], code=_code(item.get("code")))
         for item in _items(body, "credentials")
-        if item.get("state") in _STATES
+        if _text(item, "state") in _STATES
     }
 
 

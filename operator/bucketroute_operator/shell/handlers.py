@@ -44,6 +44,8 @@ class Watch:
 
     async def stop(self, seconds: float = 5.0) -> None:
         self._stop.set()
+        if self._thread.ident is None:
+            return
         await asyncio.to_thread(self._thread.join, seconds)
 
     def _run(self) -> None:

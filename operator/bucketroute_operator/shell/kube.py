@@ -26,6 +26,8 @@ _MAX_MESSAGE_LENGTH = 300
 # The client's package is typed but these functions are not.
 _load_kube_config: Any = config.load_kube_config
 _load_incluster_config: Any = config.load_incluster_config
+# The key set is served under its own type and nothing else.
+_ACCEPT = "application/json, application/jwk-set+json"
 _APPLY = "application/apply-patch+yaml"
 
 
@@ -109,7 +111,7 @@ class KubeClient:
         body: Json | None = None,
         content_type: str = "application/json",
     ) -> bytes:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": _ACCEPT, "Content-Type": content_type}
         with_auth = await self._api.param_serialize(
             method,
             path,

@@ -1,0 +1,289 @@
+"""The data plane's side of the config channel: disk, boot file, then the operator, for ever.
+
+What is held is served whatever happens to the operator; a data plane that never reached it serves
+what the last one left on disk or what was mounted for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from time import time
+from typing import Protocol
+
+from bucketroute_dataplane.shell.backend_credentials import RouteHealth
+from bucketroute_dataplane.shell.clock import Clock
+from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
+from bucketroute_dataplane.shell.config_store import (
+    HeldConfig,
+    UnknownBaseError,
+    load_config,
+    read_update,
+    save_config,
+)
+from bucketroute_dataplane.shell.credential_events import CredentialKey, ExchangeReport
+from bucketroute_snapshot import Snapshot, SnapshotFormatError, SnapshotSecrets
+from bucketroute_snapshot.update import (
+    ACK_PATH,
+    REPORT_PATH,
+    ConfigVersion,
+    decode_update_header,
+)
+
+log = logging.getLogger("bucketroute.dataplane.config")
+
+WAIT_SECONDS = 55
+SHORTEST_BACKOFF_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 30.0
+REPORTED_EVERY_SECONDS = 5.0
+
+
+class SnapshotTarget(Protocol):
+    """What serves snapshots: `SnapshotStore`."""
+
+    def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+        """Raises if it cannot serve it, and then serves what it did before."""
+        ...
+
+
+class ConfigSource(Enum):
+    """Where what is held came from; a metric."""
+
+    NONE = "none"
+    DISK = "disk"
+    BOOT = "boot"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFiles:
+    """`state` is written and read; `boot` is mounted. Either may be None."""
+
+    state: Path | None = None
+    boot: Path | None = None
+
+
+class ConfigChannel:
+    """`run` until it is cancelled.
+
+    `held`, `source` and `heard_at` (epoch seconds of the operator's last answer) are for metrics.
+    """
+
+    def __init__(
+        self,
+        client: ConfigClient,
+        target: SnapshotTarget,
+        files: ConfigFiles,
+        *,
+        clock: Clock,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.held: HeldConfig | None = None
+        self.source = ConfigSource.NONE
+        self.heard_at: float | None = None
+        self._client = client
+        self._target = target
+        self._files = files
+        self._clock = clock
+        self._jitter = jitter
+        self._failures = 0
+        self._wants_full = False
+        self._unsent: Mapping[str, object] | None = None
+        self._saved: ConfigVersion | None = None
+
+    async def start(self) -> None:
+        """Serves the newest of what is on disk and what was mounted, if there is anything."""
+        found = []
+        for source, path in (
+            (ConfigSource.DISK, self._files.state),
+            (ConfigSource.BOOT, self._files.boot),
+        ):
+            held = None if path is None else await _load(path)
+            if held is not None:
+                found.append((source, held))
+        for source, held in sorted(found, key=lambda item: item[1].version, reverse=True):
+            if self._serve(held):
+                self.source = source
+                log.info("serving version=%s source=%s", held.version, source.value)
+                return
+
+    async def run(self) -> None:
+        """`start`, then asks the operator again and again."""
+        await self.start()
+        while True:
+            try:
+                await self._turn()
+                self._failures = 0
+            except ChannelError as exc:
+                self._failures += 1
+                log.warning("config channel: %s", exc)
+                await self._clock.sleep(self._backoff_seconds())
+
+    async def _turn(self) -> None:
+        if self._unsent is not None:
+            await self._client.post(ACK_PATH, self._unsent)
+            self._unsent = None
+        known = None if self._wants_full or self.held is None else self.held.version
+        digest = "" if self.held is None else self.held.digest
+        lines = await self._client.poll(known, digest, WAIT_SECONDS)
+        self.heard_at = time()
+        if lines is not None:
+            await self._take(lines)
+
+    async def _take(self, lines: list[bytes]) -> None:
+        """Raises: ChannelError to make the next poll wait, where what came cannot be served."""
+        try:
+            held = await read_update(lines, self.held)
+        except UnknownBaseError:
+            self._wants_full = True
+            return
+        except SnapshotFormatError as exc:
+            await self._refuse(lines, exc)
+            return
+        was_full, self._wants_full = self._wants_full, False
+        if self.held is not None and held.version <= self.held.version and not was_full:
+            return
+        if not self._serve(held):
+            self._unsent = _ack(held, status="rejected")
+            raise ChannelError("the snapshot cannot be served")
+        self.source = ConfigSource.OPERATOR
+        log.info("serving version=%s routes=%d", held.version, len(held.snapshot.routes))
+        self._unsent = _ack(held, status="applied")
+        await self._client.post(ACK_PATH, self._unsent)
+        self._unsent = None
+        await self._save(held)
+
+    async def _refuse(self, lines: list[bytes], exc: SnapshotFormatError) -> None:
+        """A delta gets a second chance as a full update; that one is refused for good."""
+        log.error("snapshot refused: %s", exc)
+        if not self._wants_full and self.held is not None:
+            self._wants_full = True
+            return
+        self._wants_full = False
+        version = _version_of(lines)
+        if version is not None:
+            self._unsent = {"version": str(version), "status": "rejected", "rejected": []}
+        raise ChannelError("the snapshot was refused") from exc
+
+    def _serve(self, held: HeldConfig) -> bool:
+        try:
+            self._target.swap(held.snapshot, held.secrets or SnapshotSecrets())
+        except Exception:
+            # Whatever it is, requests go on with what is there, and the operator is told.
+            log.exception("a snapshot cannot be served version=%s", held.version)
+            return False
+        self.held = held
+        return True
+
+    async def _save(self, held: HeldConfig) -> None:
+        if self._files.state is None or self._saved == held.version:
+            return
+        try:
+            await save_config(self._files.state, held)
+            self._saved = held.version
+        except OSError as exc:
+            log.warning("the snapshot was not saved: %s", exc)
+
+    def _backoff_seconds(self) -> float:
+        """Full jitter: after an outage thousands of data planes must not come at once."""
+        limit = min(LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS * 2.0**self._failures)
+        return SHORTEST_BACKOFF_SECONDS + self._jitter() * (limit - SHORTEST_BACKOFF_SECONDS)
+
+
+class CredentialReporter:
+    """Implements `CredentialObserver`: tells the operator how each route's credentials stand.
+
+    On change only, and at most every five seconds. A new leader knows nothing, so after a change of
+    epoch everything is told again.
+    """
+
+    def __init__(
+        self,
+        client: ConfigClient,
+        channel: ConfigChannel,
+        health: Callable[[], Iterable[RouteHealth]],
+        *,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._channel = channel
+        self._health = health
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._told: dict[str, RouteHealth] = {}
+        self._epoch: int | None = None
+
+    def exchanged(self, report: ExchangeReport) -> None:
+        self._changed.set()
+
+    def waited(self, key: CredentialKey, *, seconds: float, served: bool) -> None:
+        pass
+
+    def dropped(self, key: CredentialKey) -> None:
+        self._changed.set()
+
+    def changed(self) -> None:
+        """To be called after each swap: routes come and go with it."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._tell()
+            except ChannelError as exc:
+                log.info("a report was not taken: %s", exc)
+                self._changed.set()
+            await self._clock.sleep(REPORTED_EVERY_SECONDS)
+
+    async def _tell(self) -> None:
+        held = self._channel.held
+        if held is None:
+            return
+        if held.version.epoch != self._epoch:
+            self._told = {}
+        current = {item.route: item for item in self._health()}
+        news = [item for route, item in current.items() if self._told.get(route) != item]
+        if news:
+            await self._client.post(REPORT_PATH, {"credentials": [_entry(item) for item in news]})
+        self._told, self._epoch = current, held.version.epoch
+
+
+def _entry(health: RouteHealth) -> dict[str, object]:
+    return {
+        "route": health.route,
+        "state": health.state,
+        "code": health.code,
+        "at": health.at,
+    }
+
+
+def _ack(held: HeldConfig, *, status: str) -> dict[str, object]:
+    return {
+        "version": str(held.version),
+        "digest": held.digest,
+        "status": status,
+        "rejected": [{"route": item.route, "code": item.code} for item in held.rejected],
+    }
+
+
+def _version_of(lines: list[bytes]) -> ConfigVersion | None:
+    try:
+        return decode_update_header(lines[0]).version
+    except (SnapshotFormatError, IndexError):
+        return None
+
+
+async def _load(path: Path) -> HeldConfig | None:
+    try:
+        return await load_config(path)
+    except SnapshotFormatError as exc:
+        log.warning("%s is not used: %s", path, exc)
+        return None

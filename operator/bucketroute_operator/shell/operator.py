@@ -1,0 +1,225 @@
+"""One replica of the operator: what every replica does, and what the one that leads does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, suppress
+from time import monotonic, time
+
+from bucketroute_operator.settings import OperatorSettings
+from bucketroute_operator.shell.callers import Callers
+from bucketroute_operator.shell.certificate_store import CertificateStore
+from bucketroute_operator.shell.channel import Channels
+from bucketroute_operator.shell.cluster_keys import ClusterKeys
+from bucketroute_operator.shell.config_server import ConfigServer
+from bucketroute_operator.shell.default_class import ensure_default_class
+from bucketroute_operator.shell.events import Events
+from bucketroute_operator.shell.gateway_pods import GatewayPods
+from bucketroute_operator.shell.handlers import Watch
+from bucketroute_operator.shell.kube_api import WATCHED, Kube, KubeError
+from bucketroute_operator.shell.leader import LeaderElection, LeadershipLostError
+from bucketroute_operator.shell.listeners import admin_app, listening
+from bucketroute_operator.shell.metrics import Metrics
+from bucketroute_operator.shell.reconciler import Reconciler, ReconcilerParts
+from bucketroute_operator.shell.references import References
+from bucketroute_operator.shell.sealing_keys import SealingKeys
+from bucketroute_operator.shell.status_view import StatusView
+from bucketroute_operator.shell.status_writer import StatusWriter
+from bucketroute_operator.shell.store import Change, ObjectStore
+
+log = logging.getLogger("bucketroute.operator")
+
+LEASE_NAME = "bucketroute-operator"
+LIST_EVERY_SECONDS = 60.0
+POLL_EVERY_SECONDS = 60.0
+PODS_EVERY_SECONDS = 2.0
+# kubelet restarts a replica that has not seen the cluster for so long.
+STALE_AFTER_SECONDS = 300.0
+START_RETRY_SECONDS = 2.0
+
+
+class WatchEndedError(Exception):
+    """kopf has given up; a new process starts from a LIST."""
+
+
+class Operator:
+    """`run` until it is cancelled.
+
+    Raises from `run`: LeadershipLostError, FencedError, WatchEndedError: in each case another
+    process, perhaps the next one here, takes over.
+    """
+
+    def __init__(self, kube: Kube, settings: OperatorSettings, metrics: Metrics) -> None:
+        self._kube = kube
+        self._settings = settings
+        self._metrics = metrics
+        self._store = ObjectStore()
+        self._channels = Channels(self._said)
+        self._certificates = CertificateStore(kube, settings)
+        self._references = References(kube)
+        self._cluster_keys = ClusterKeys(kube)
+        self._sealing_keys = SealingKeys(kube, settings.namespace)
+        self._pods = GatewayPods(kube, settings.namespace)
+        self._reconciler = Reconciler(
+            ReconcilerParts(
+                kube=kube,
+                namespace=settings.namespace,
+                store=self._store,
+                channels=self._channels,
+                references=self._references,
+                cluster_keys=self._cluster_keys,
+                sealing_keys=self._sealing_keys,
+                status_writer=StatusWriter(
+                    kube,
+                    self._store,
+                    StatusView(self._store, self._pods),
+                    Events(kube, settings.identity),
+                    metrics,
+                ),
+                metrics=metrics,
+            )
+        )
+        self._listed_at: float | None = None
+        self._is_serving = False
+
+    async def run(self) -> None:
+        """Serves, waits to lead, leads."""
+        settings = self._settings
+        server = ConfigServer(self._channels, Callers(self._kube), self._metrics)
+        admin = admin_app(self._metrics, is_ready=lambda: self._is_serving, is_live=self._is_live)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(
+                listening(admin, settings.admin_host, settings.admin_port)
+            )
+            await self._first_certificate()
+            host, port = await stack.enter_async_context(
+                listening(
+                    server.app,
+                    settings.config_host,
+                    settings.config_port,
+                    context=self._certificates.context,
+                )
+            )
+            log.info("config server listens host=%s port=%d", host, port)
+            self._is_serving = True
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_certificate())
+                group.create_task(self._lead())
+
+    async def _lead(self) -> None:
+        election = LeaderElection(
+            self._kube,
+            namespace=self._settings.namespace,
+            name=LEASE_NAME,
+            identity=self._settings.identity,
+        )
+        await election.acquire()
+        self._metrics.leader.set(1)
+        watch = Watch(WATCHED, self._reconciler.seen)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(election.hold())
+                await self._seed()
+                watch.start()
+                group.create_task(_until_it_ends(watch))
+                group.create_task(self._reconciler.run())
+                group.create_task(self._reconciler.run_status())
+                group.create_task(self._reconciler.run_keeping())
+                group.create_task(self._keep_listing())
+                group.create_task(self._keep_polling())
+                group.create_task(self._keep_counting_pods())
+        finally:
+            self._channels.is_leading = False
+            self._metrics.leader.set(0)
+            await watch.stop()
+            await election.release()
+
+    async def _seed(self) -> None:
+        """Nothing is compiled before everything was listed: a half-read cache would unpublish."""
+        while True:
+            try:
+                if self._settings.default_class:
+                    await ensure_default_class(self._kube, self._settings)
+                await self._list()
+                await self._sealing_keys.refresh()
+                await self._pods.refresh()
+                break
+            except KubeError as exc:
+                log.warning("the cluster could not be read, trying again: %s", exc)
+                await asyncio.sleep(START_RETRY_SECONDS)
+        await self._cluster_keys.refresh()
+        await self._references.refresh(self._store, only_new=True)
+
+    async def _list(self) -> None:
+        for resource in WATCHED:
+            is_first = self._listed_at is None
+            began = self._store.begin_listing()
+            items = await self._kube.list_all(resource)
+            change, count = self._store.listed(resource, items, began)
+            self._reconciler.changed(change)
+            if count and not is_first:
+                self._metrics.relist_differences.labels(resource.kind).inc(count)
+                log.info("a LIST corrected kind=%s objects=%d", resource.kind, count)
+        self._listed_at = monotonic()
+        self._metrics.list_age.set(time())
+
+    async def _keep_listing(self) -> None:
+        while True:
+            await self._reconciler.relist_wanted(LIST_EVERY_SECONDS)
+            with suppress(KubeError):  # the age of the last LIST is a metric and a probe
+                await self._list()
+
+    async def _keep_polling(self) -> None:
+        """What is not watched: referred Secrets and ConfigMaps, the cluster's keys, our own."""
+        while True:
+            await asyncio.sleep(POLL_EVERY_SECONDS)
+            changed = await self._references.refresh(self._store, only_new=False)
+            changed = await self._cluster_keys.refresh() or changed
+            try:
+                changed = await self._sealing_keys.refresh() or changed
+            except KubeError as exc:
+                log.warning("the sealing keys could not be refreshed: %s", exc)
+            if changed:
+                self._reconciler.changed(Change.CONTENT)
+
+    async def _keep_counting_pods(self) -> None:
+        while True:
+            await asyncio.sleep(PODS_EVERY_SECONDS)
+            try:
+                if await self._pods.refresh():
+                    self._said()
+            except KubeError as exc:
+                log.warning("the gateway's EndpointSlices could not be read: %s", exc)
+
+    async def _first_certificate(self) -> None:
+        while True:
+            try:
+                await self._certificates.refresh()
+                break
+            except (KubeError, OSError, ValueError) as exc:
+                log.warning("no certificate to serve with, trying again: %s", exc)
+                await asyncio.sleep(START_RETRY_SECONDS)
+        self._metrics.certificate_expiry.set(self._certificates.expires_at())
+
+    async def _keep_certificate(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_EVERY_SECONDS)
+            await self._first_certificate()
+
+    def _said(self) -> None:
+        self._reconciler.said()
+
+    def _is_live(self) -> bool:
+        if self._listed_at is None:
+            return True
+        return monotonic() - self._listed_at < STALE_AFTER_SECONDS
+
+
+async def _until_it_ends(watch: Watch) -> None:
+    assert watch.failed is not None
+    await watch.failed
+    raise WatchEndedError("the watch has ended")
+
+
+__all__ = ["LeadershipLostError", "Operator", "WatchEndedError"]

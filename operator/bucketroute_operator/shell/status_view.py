@@ -1,0 +1,172 @@
+"""What the statuses should say now: compiling's results, joined with what the data planes said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+from bucketroute_operator.core.compilation import ClassResult, Compilation, RouteResult
+from bucketroute_operator.core.conditions import (
+    ClassOutcome,
+    RouteOutcome,
+    Status,
+    condition_of,
+)
+from bucketroute_operator.core.delta import RouteKey
+from bucketroute_operator.core.resources import ClassObject, ClassSpec, DataPlaneMode
+from bucketroute_operator.core.rollout import (
+    NOT_NEEDED,
+    NOT_SERVED,
+    PROGRAMMED,
+    Fleet,
+    Outcome,
+    credential_ready,
+    programmed,
+    synced,
+)
+from bucketroute_operator.shell.class_rollout import ClassRollout
+from bucketroute_operator.shell.gateway_pods import GatewayPods
+from bucketroute_operator.shell.kube_api import CLASSES
+from bucketroute_operator.shell.store import ObjectStore
+from bucketroute_snapshot import WebIdentityAuth
+
+# A route that was just published is left alone for a moment, so that one write tells that it is
+# programmed instead of two.
+SETTLED_AFTER_SECONDS = 2.0
+# Pods reconnect to a new leader within a poll; until then their silence means nothing.
+WARM_UP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInputs:
+    """What one pass looks at."""
+
+    compilation: Compilation
+    rollouts: Mapping[str, ClassRollout]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassView:
+    """One class during one pass; `needs_role` are the routes that assume one."""
+
+    rollout: ClassRollout
+    fleet: Fleet
+    needs_role: frozenset[RouteKey]
+    endpoint: str
+
+
+class StatusView:
+    def __init__(
+        self, store: ObjectStore, pods: GatewayPods, *, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._store = store
+        self._pods = pods
+        self._clock = clock
+        self._began = clock()
+
+    def of_class(self, rollout: ClassRollout) -> ClassView:
+        current = rollout.channel.current
+        routes = () if current is None else current.rendering.snapshot.routes
+        spec = self._class_spec(rollout.channel.name)
+        return ClassView(
+            rollout=rollout,
+            fleet=self._fleet(rollout, spec),
+            needs_role=frozenset(
+                (route.namespace, route.name)
+                for route in routes
+                if route.backend is not None and isinstance(route.backend.auth, WebIdentityAuth)
+            ),
+            endpoint="" if spec is None else spec.data_plane.endpoint or "",
+        )
+
+    def route(self, result: RouteResult, view: ClassView | None, before: Status) -> RouteOutcome:
+        if result.state is None or view is None:
+            return RouteOutcome(result=result, programmed=NOT_SERVED, credential_ready=NOT_NEEDED)
+        key = (result.metadata.namespace, result.metadata.name)
+        version = view.rollout.versions.get(key)
+        outcome = programmed("/".join(key), version, view.fleet)
+        if view.fleet.unheard_count and outcome.status != "True" and self._is_warming_up():
+            was = condition_of(before, "Programmed")
+            if before.get("configVersion") == str(version) and was and was["status"] == "True":
+                outcome = PROGRAMMED
+        return RouteOutcome(
+            result=result,
+            programmed=outcome,
+            credential_ready=self._credential(key, view, before),
+            version="" if version is None else str(version),
+            endpoint=view.endpoint,
+        )
+
+    def class_outcome(
+        self, result: ClassResult, view: ClassView | None, programmed_count: int
+    ) -> ClassOutcome:
+        fleet = Fleet(is_required=False) if view is None else view.fleet
+        current = None if view is None else view.rollout.channel.current
+        version = None if current is None else current.version
+        having = sum(pod.applied == version for pod in fleet.heard)
+        rejecting = sum(pod.rejected == version for pod in fleet.heard if pod.rejected)
+        is_held = view is not None and view.rollout.held_until is not None
+        return ClassOutcome(
+            generation=result.metadata.generation,
+            accepted=result.accepted,
+            synced=synced(fleet, having, rejecting, is_held=is_held),
+            version="" if version is None else str(version),
+            digest="" if current is None else current.rendering.digest,
+            total_count=result.route_count,
+            accepted_count=result.accepted_route_count,
+            programmed_count=programmed_count,
+            connected_count=fleet.ready_count,
+            synced_count=having,
+            rejecting_count=rejecting,
+        )
+
+    def settling_seconds(self, outcome: RouteOutcome, view: ClassView | None) -> float:
+        """How long a route that only waits for its data planes may still be left alone."""
+        current = None if view is None else view.rollout.channel.current
+        is_waiting = outcome.programmed.reason in ("Pending", "PartiallyProgrammed")
+        if current is None or not is_waiting or outcome.result.state is None:
+            return 0.0
+        return current.published_at + SETTLED_AFTER_SECONDS - self._clock()
+
+    def _credential(self, key: RouteKey, view: ClassView, before: Status) -> Outcome:
+        if key not in view.needs_role:
+            return NOT_NEEDED
+        outcome = credential_ready("/".join(key), view.fleet.heard)
+        was = condition_of(before, "CredentialReady")
+        if outcome.status == "Unknown" and was and self._is_warming_up():
+            return Outcome(
+                status=str(was["status"]), reason=str(was["reason"]), message=str(was["message"])
+            )
+        return outcome
+
+    def _fleet(self, rollout: ClassRollout, spec: ClassSpec | None) -> Fleet:
+        channel = rollout.channel
+        ready = self._pods.ready(channel.name)
+        states = [channel.state_of(uid) for uid in sorted(ready)]
+        heard = tuple(state for state in states if state is not None)
+        is_shared = spec is None or spec.data_plane.mode is DataPlaneMode.SHARED
+        has_sidecars_only = not ready and channel.sidecar_heard_at is not None
+        return Fleet(
+            is_required=is_shared and not has_sidecars_only,
+            heard=heard,
+            unheard_count=len(states) - len(heard),
+        )
+
+    def _class_spec(self, name: str) -> ClassSpec | None:
+        stored = self._store.of(CLASSES).get(("", name))
+        return stored.parsed.spec if stored and isinstance(stored.parsed, ClassObject) else None
+
+    def _is_warming_up(self) -> bool:
+        return self._clock() - self._began < WARM_UP_SECONDS
+
+
+def tally(
+    counts: Counter[tuple[str, str, str]], class_name: str, status: Mapping[str, object]
+) -> None:
+    """Counts the conditions that the metric of routes shows."""
+    for kind in ("Accepted", "Programmed", "Ready"):
+        condition = condition_of(status, kind)
+        if condition is not None:
+            counts[class_name, kind, str(condition["status"])] += 1
