@@ -69,6 +69,11 @@ def parse_request(head: RequestHead, domains: Sequence[bytes] = ()) -> S3Request
     return S3Request(head=head, operation=operation, bucket=bucket, key=key, query=query)
 
 
+def bucket_of(head: RequestHead, domains: Sequence[bytes] = ()) -> str:
+    """The bucket that a request names, whatever it asks for. Raises: S3Error InvalidURI."""
+    return _decode(_split(head, domains)[0]).decode()
+
+
 def parse_query(raw_query: bytes) -> dict[bytes, bytes]:
     """Decoded parameters of a raw query string; `+` stands for a space, as S3 reads it.
 

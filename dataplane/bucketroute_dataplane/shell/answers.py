@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bucketroute_dataplane.core.authorize import ForwardPlan
+from bucketroute_dataplane.core.cors import preflight_headers, response_cors_headers
+from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.headers import response_headers
-from bucketroute_dataplane.core.identity import Identity
+from bucketroute_dataplane.core.identity import ANONYMOUS, Identity
 from bucketroute_dataplane.core.listing import empty_list_result, rewrite_list_result
 from bucketroute_dataplane.core.local import local_answer
 from bucketroute_dataplane.core.messages import Header
 from bucketroute_dataplane.core.operations import Answer, Level
-from bucketroute_dataplane.core.request import S3Request
-from bucketroute_dataplane.core.resolve import RouteIndex
+from bucketroute_dataplane.core.request import S3Request, bucket_of
+from bucketroute_dataplane.core.resolve import RouteEntry, RouteIndex
 from bucketroute_dataplane.core.results import backend_error, rewrite_result
 from bucketroute_dataplane.core.xml import error_document
 from bucketroute_dataplane.shell.access_log import AccessRecord
@@ -30,22 +32,26 @@ XML_TYPE: Header = (b"content-type", b"application/xml")
 _OF_BODY = frozenset((b"content-length", b"content-type", b"content-md5", b"etag"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answering:
-    """What every kind of answer needs."""
+    """What every kind of answer needs. `entry` is the route, once it is known."""
 
     services: Services
     client: ClientStream
     record: AccessRecord
+    entry: RouteEntry | None = None
 
     def own_headers(self) -> list[Header]:
         """The headers that every response carries."""
         record = self.record
-        return [
+        headers = [
             (b"server", b"BucketRoute"),
             (b"x-amz-request-id", record.request_id.encode()),
             (b"server-timing", record.server_timing(self.services.clock())),
         ]
+        if self.entry is not None and self.entry.route.cors:
+            headers += response_cors_headers(self.entry.route.cors, self.client.head)
+        return headers
 
     def respond(self, status: int, headers: Sequence[Header], body: bytes = b"") -> None:
         self.record.status = status
@@ -58,6 +64,16 @@ def answer_locally(
     """From the snapshot alone. Raises: S3Error."""
     answer = local_answer(request, index, identity, answering.services.ring)
     answering.respond(answer.status, answer.headers, answer.body)
+
+
+def answer_preflight(answering: Answering, index: RouteIndex) -> None:
+    """OPTIONS, which a browser sends without credentials. Raises: S3Error AccessDenied."""
+    head = answering.client.head
+    entry = index.lookup(bucket_of(head, index.domains), ANONYMOUS)
+    headers = preflight_headers(entry.route.cors, head) if entry is not None else None
+    if headers is None:
+        raise s3_error("AccessDenied", "CORSResponse: This CORS request is not allowed.")
+    answering.respond(200, headers)
 
 
 def answer_empty_list(answering: Answering, plan: ForwardPlan) -> None:

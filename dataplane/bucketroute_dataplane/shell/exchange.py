@@ -12,7 +12,7 @@ backend is ready for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from bucketroute_dataplane.core.authenticate import Caller, authenticate
@@ -45,6 +45,7 @@ from bucketroute_dataplane.shell.answers import (
     answer_empty_list,
     answer_forwarded,
     answer_locally,
+    answer_preflight,
 )
 from bucketroute_dataplane.shell.batch_delete import delete_batch
 from bucketroute_dataplane.shell.client import ClientStream
@@ -63,16 +64,26 @@ _EMPTY_FRAMING_BYTES = 64 * 1024
 class Exchange:
     """The state that the steps of one request share."""
 
-    services: Services
+    answering: Answering
     index: RouteIndex
-    client: ClientStream
-    record: AccessRecord
+    services: Services = field(init=False)
+    client: ClientStream = field(init=False)
+    record: AccessRecord = field(init=False)
     request: S3Request | None = None
+
+    def __post_init__(self) -> None:
+        answering = self.answering
+        self.services, self.client = answering.services, answering.client
+        self.record = answering.record
 
     async def run(self) -> None:
         """Raises: S3Error, BackendError, ClientGoneError; nothing has been answered then, or the
         response is under way and must be broken off."""
         services, client = self.services, self.client
+        if client.head.method == b"OPTIONS":
+            self.record.operation = "Preflight"
+            answer_preflight(self.answering, self.index)
+            return
         request = self.request = parse_request(client.head, self.index.domains)
         self._note_request(request)
         caller = authenticate(
@@ -80,7 +91,7 @@ class Exchange:
         )
         self.record.caller = str(caller.identity)
         if request.operation.answer is Answer.LOCAL:
-            answer_locally(self._answering(), request, self.index, caller.identity)
+            answer_locally(self.answering, request, self.index, caller.identity)
             return
         plan = self._authorize(request, caller)
         self.record.authorized = services.clock()
@@ -104,13 +115,11 @@ class Exchange:
     def _authorize(self, request: S3Request, caller: Caller) -> ForwardPlan:
         entry = self.index.find(request.bucket, caller.identity)
         self.record.route = entry.label
+        self.answering.entry = entry
         source: CopySourcePlan | None = None
         if request.operation.is_copy:
             source = copy_source(request, self.index, entry, caller.identity)
         return authorize(request, entry, caller.identity, copy_source=source)
-
-    def _answering(self) -> Answering:
-        return Answering(services=self.services, client=self.client, record=self.record)
 
     # -- the three kinds of body -----------------------------------------------------------------
 
@@ -126,10 +135,10 @@ class Exchange:
             body = checked_body(raw, incoming, caller.signature, operation.body_limit_bytes)
             self.record.body_read = self.services.clock()
             if operation.answer is Answer.BATCH_DELETE:
-                await delete_batch(self._answering(), plan, body, self._send_buffered)
+                await delete_batch(self.answering, plan, body, self._send_buffered)
                 return
             relay, head = await self._send(plan, compose_buffered(plan, body), body)
-        await answer_forwarded(self._answering(), plan, relay, head)
+        await answer_forwarded(self.answering, plan, relay, head)
 
     async def _send_buffered(
         self, plan: ForwardPlan, outgoing: Outgoing, body: bytes
@@ -151,7 +160,7 @@ class Exchange:
             relay, head = await self._send(plan, outgoing, b"")
         else:
             relay, head = await self._send_streamed(plan, outgoing, transform)
-        await answer_forwarded(self._answering(), plan, relay, head)
+        await answer_forwarded(self.answering, plan, relay, head)
 
     async def _forward_bodiless(self, plan: ForwardPlan) -> None:
         query: Sequence[tuple[bytes, bytes]] | None = None
@@ -161,10 +170,10 @@ class Exchange:
                 request.operation.name, request.query, plan.target.names, self.services.sealer(plan)
             )
             if query is None:
-                answer_empty_list(self._answering(), plan)
+                answer_empty_list(self.answering, plan)
                 return
         relay, head = await self._send(plan, compose_bodiless(plan, query=query), b"")
-        await answer_forwarded(self._answering(), plan, relay, head)
+        await answer_forwarded(self.answering, plan, relay, head)
 
     # -- to the backend --------------------------------------------------------------------------
 

@@ -48,31 +48,29 @@ class S3Front:
 
     async def _run(self, client: ClientStream, record: AccessRecord) -> None:
         exchange: Exchange | None = None
+        answering = Answering(self._services, client, record)
         try:
             index = self._services.store.index
             if index is None:
                 raise s3_error("ServiceUnavailable", "No configuration has been received yet.")
-            exchange = Exchange(self._services, index, client, record)
+            exchange = Exchange(answering, index)
             await exchange.run()
         except ClientGoneError:
             record.status = record.status or CLIENT_CLOSED_REQUEST
             record.error_code = "ClientGone"
         except S3Error as error:
-            self._answer_error(client, record, exchange, error)
+            self._answer_error(answering, exchange, error)
         except BackendError as error:
-            self._answer_error(client, record, exchange, _of_backend(error))
+            self._answer_error(answering, exchange, _of_backend(error))
         except Exception:
             _LOGGER.exception("request %s failed", record.request_id)
-            self._answer_error(client, record, exchange, s3_error("InternalError"))
+            self._answer_error(answering, exchange, s3_error("InternalError"))
 
     def _answer_error(
-        self,
-        client: ClientStream,
-        record: AccessRecord,
-        exchange: Exchange | None,
-        error: S3Error,
+        self, answering: Answering, exchange: Exchange | None, error: S3Error
     ) -> None:
         """Answers with the error, or, if an answer is under way, breaks that off."""
+        client, record = answering.client, answering.record
         record.error_code = error.code
         if isinstance(error, BackendUnavailableError):
             record.detail = error.detail
@@ -87,7 +85,7 @@ class S3Front:
             headers.append((b"allow", b"GET, HEAD, PUT, POST, DELETE"))
         if error.retry_after_seconds is not None:
             headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
-        Answering(self._services, client, record).respond(error.status, headers, body)
+        answering.respond(error.status, headers, body)
 
     def _finish(self, client: ClientStream, record: AccessRecord) -> None:
         record.ended = self._services.clock()
