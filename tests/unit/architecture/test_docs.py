@@ -1,0 +1,120 @@
+"""What the documents say is what the code does: tables, examples, names and links."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bucketroute_cli.compile import compile_paths
+from bucketroute_dataplane.core.operations import OPERATIONS
+from bucketroute_dataplane.shell.access_log import AccessRecord
+from bucketroute_operator.core.findings import Severity
+from bucketroute_testing.compiling import problem_fields
+from bucketroute_testing.doc_tables import DOCS, ROOT, TABLES, table_names, with_tables
+
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+DOCUMENTS = [*TOP, *sorted(DOCS.rglob("*.md")), ROOT / "bench" / "README.md"]
+KINDS = ("BucketRoute", "BucketBackend", "BucketRouteClass")
+
+
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced code blocks, with the indentation of a list taken off."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", document.read_text(), re.M | re.S)
+    return [re.sub(rf"^{indent}", "", text, flags=re.M) for indent, text in found]
+
+
+def yaml_objects() -> Iterator[tuple[str, dict[str, Any]]]:
+    for document in DOCUMENTS:
+        for text in blocks(document, "yaml"):
+            for item in yaml.safe_load_all(text):
+                if item.get("kind") in KINDS:
+                    yield f"{name_of(document)} {item['kind']} {item['metadata']['name']}", item
+
+
+@pytest.mark.parametrize("document", sorted(DOCS.glob("*.md")), ids=name_of)
+def test_tables_are_what_the_code_has(document: Path) -> None:
+    text = document.read_text()
+    assert text == with_tables(text), "write them anew: see bucketroute_testing/doc_tables.py"
+
+
+def test_every_table_is_in_a_document_once() -> None:
+    found = [name for document in DOCS.glob("*.md") for name in table_names(document.read_text())]
+    assert sorted(found) == sorted(TABLES)
+
+
+@pytest.mark.parametrize("item", [pytest.param(item, id=name) for name, item in yaml_objects()])
+def test_examples_are_valid(item: dict[str, Any]) -> None:
+    assert problem_fields(item["kind"], item["spec"]) == []
+
+
+def test_every_kind_has_an_example() -> None:
+    assert {item["kind"] for _, item in yaml_objects()} == set(KINDS)
+
+
+def test_the_route_of_the_readme_is_served_in_full(tmp_path: Path) -> None:
+    (text,) = blocks(ROOT / "README.md", "yaml")
+    (tmp_path / "route.yaml").write_text(text)
+    compiled = compile_paths([tmp_path])
+    errors = [finding for finding in compiled.findings if finding.severity is Severity.ERROR]
+    assert errors == []
+    assert [route.bucket for route in compiled.snapshot.routes] == ["reports"]
+    assert [key.access_key_id for key in compiled.secrets.access_keys] == ["AKLAPTOP00000001"]
+
+
+def test_json_in_the_documents_is_json() -> None:
+    texts = [text for document in DOCUMENTS for text in blocks(document, "json")]
+    assert texts
+    for text in texts:
+        json.loads(text)
+
+
+def test_the_readme_names_every_operation() -> None:
+    text = (ROOT / "README.md").read_text()
+    missing = [op.name for op in OPERATIONS if re.search(rf"\b{op.name}\b", text) is None]
+    assert missing == []
+
+
+def test_the_access_log_is_documented_field_by_field() -> None:
+    record = AccessRecord(
+        request_id="1",
+        method="PUT",
+        client_address="127.0.0.1",
+        started=1.0,
+        authorized=2.0,
+        body_read=3.0,
+        credentials_ready=4.0,
+        backend_sent=5.0,
+        first_byte=6.0,
+        ended=7.0,
+        error_code="SlowDown",
+        detail="why",
+        backend_request_id="2",
+    )
+    written = list(json.loads(record.line("2026-01-05T09:30:12.512+00:00")))
+    rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / "access-log.md").read_text(), re.M)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(written)
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = {re.split(r"[\[<>=; ]", item)[0] for group in groups for item in group}
+    text = (DOCS / "dependencies.md").read_text()
+    assert set(re.findall(r"^\| `([^`]+)`", text, re.M)) == names - {"bucketroute"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text())
+    assert [target for target in targets if not (document.parent / target).exists()] == []
