@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,47 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
-from bucketroute_operator.core.delta import (
-    Rendering,
-    RouteKey,
-    Step,
-    changed_keys,
-    delta_update,
-    full_update,
-    part_for,
-    render,
-    routes_by_namespace,
-)
+from bucketroute_operator.core.delta import Rendering, RouteKey, changed_keys
 from bucketroute_operator.core.resources import ServiceAccountRef
 from bucketroute_operator.core.rollout import CredentialState, PodState
 from bucketroute_operator.shell.callers import Caller
-from bucketroute_snapshot import Route, SnapshotSecrets, encode_secrets
-from bucketroute_snapshot.update import NO_SECRETS, ConfigVersion
+from bucketroute_operator.shell.publication import Answer, Publication
+from bucketroute_snapshot import SnapshotSecrets
+from bucketroute_snapshot.update import ConfigVersion
 
 DELTA_VERSIONS = 64
 # Above so many pods the answers to one publication are spread out, to spare the network.
 JITTERED_ABOVE = 50
 JITTER_SECONDS = 0.5
-PART_CACHE_ENTRIES = 256
-_COMPRESSION_LEVEL = 6
 # What a pod said is forgotten once it has been silent for many polls.
 FORGOTTEN_AFTER_SECONDS = 600.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Publication:
-    """One version of a class, and the bodies that were asked for, compressed once for all.
-
-    `secrets` is None for what a former leader published: their values are not stored anywhere.
-    """
-
-    version: ConfigVersion
-    rendering: Rendering
-    secrets: SnapshotSecrets | None
-    published_at: float
-    by_namespace: Mapping[str, list[Route]] | None = None
-    bodies: dict[ConfigVersion | None, bytes] = field(default_factory=dict)
-    parts: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,15 +34,6 @@ class _Pod:
     state: PodState = field(default_factory=PodState)
     heard_at: float = 0.0
     poll: asyncio.Event | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A gzipped update. `kind` is full, delta or part."""
-
-    version: ConfigVersion
-    kind: str
-    body: bytes
 
 
 class ClassChannel:
@@ -154,10 +117,8 @@ class ClassChannel:
             return None
         if is_gateway:
             return None if known == current.version else self._for_gateway(current, known)
-        part_digest, body = self._part(current, caller)
-        if known is not None and digest == part_digest:
-            return None
-        return Answer(version=current.version, kind="part", body=body)
+        part_digest, part = current.part(caller)
+        return None if known is not None and digest == part_digest else part
 
     def polled(self, caller: Caller, pod_uid: str, known: ConfigVersion | None) -> None:
         """A pod that names a version runs it: as good as an acknowledgement."""
@@ -258,21 +219,9 @@ class ClassChannel:
 
     def _for_gateway(self, current: Publication, known: ConfigVersion | None) -> Answer:
         changed = None if known is None else self._changed_since(known)
-        base = known if changed is not None else None
-        if base not in current.bodies:
-            known_secrets = current.secrets
-            secrets_line = NO_SECRETS if known_secrets is None else encode_secrets(known_secrets)
-            if base is None or changed is None:
-                body = full_update(current.version, current.rendering, secrets_line)
-            else:
-                step = Step(base=base, version=current.version, changed=changed)
-                body = delta_update(step, current.rendering, secrets_line)
-            current.bodies[base] = gzip.compress(body, _COMPRESSION_LEVEL, mtime=0)
-        return Answer(
-            version=current.version,
-            kind="full" if base is None else "delta",
-            body=current.bodies[base],
-        )
+        if known is None or changed is None:
+            return current.full()
+        return current.delta(known, changed)
 
     def _changed_since(self, known: ConfigVersion) -> set[RouteKey] | None:
         """None if that version is too long ago, or none of ours."""
@@ -282,24 +231,6 @@ class ClassChannel:
             if version == known:
                 return changed
         return None
-
-    def _part(self, current: Publication, caller: Caller) -> tuple[str, bytes]:
-        key = (caller.namespace, caller.service_account)
-        known = current.parts.get(key)
-        if known is not None:
-            return known
-        if current.by_namespace is None:
-            current.by_namespace = routes_by_namespace(current.rendering.snapshot)
-        candidates = current.by_namespace.get(caller.namespace, [])
-        rendering = render(part_for(current.rendering.snapshot, candidates, *key))
-        update = full_update(current.version, rendering, NO_SECRETS)
-        if len(current.parts) >= PART_CACHE_ENTRIES:
-            current.parts.clear()
-        current.parts[key] = (
-            rendering.digest,
-            gzip.compress(update, _COMPRESSION_LEVEL, mtime=0),
-        )
-        return current.parts[key]
 
 
 class Channels:

@@ -19,9 +19,10 @@ from starlette.routing import Route
 
 from bucketroute_operator.core.rollout import CredentialState
 from bucketroute_operator.shell.callers import Caller, Callers, UnauthenticatedError
-from bucketroute_operator.shell.channel import Answer, Channels, ClassChannel
+from bucketroute_operator.shell.channel import Channels, ClassChannel
 from bucketroute_operator.shell.kube_api import KubeError
 from bucketroute_operator.shell.metrics import Metrics
+from bucketroute_operator.shell.publication import Answer
 from bucketroute_snapshot import SCHEMA_VERSION, SnapshotFormatError
 from bucketroute_snapshot.update import (
     ACK_PATH,

@@ -17,6 +17,7 @@ from bucketroute_operator.shell.default_class import ensure_default_class
 from bucketroute_operator.shell.events import Events
 from bucketroute_operator.shell.gateway_pods import GatewayPods
 from bucketroute_operator.shell.handlers import Watch
+from bucketroute_operator.shell.injector_settings import InjectorSettings
 from bucketroute_operator.shell.kube_api import WATCHED, Kube, KubeError
 from bucketroute_operator.shell.leader import LeaderElection, LeadershipLostError
 from bucketroute_operator.shell.listeners import admin_app, listening
@@ -70,6 +71,7 @@ class Operator:
                 references=self._references,
                 cluster_keys=self._cluster_keys,
                 sealing_keys=self._sealing_keys,
+                injector_settings=InjectorSettings(kube, settings.namespace),
                 status_writer=StatusWriter(
                     kube,
                     self._store,

@@ -19,6 +19,7 @@ from bucketroute_operator.shell.aws_endpoints import aws_s3_endpoint
 from bucketroute_operator.shell.channel import Channels
 from bucketroute_operator.shell.class_rollout import Candidate, ClassRollout
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
+from bucketroute_operator.shell.injector_settings import InjectorSettings
 from bucketroute_operator.shell.kube_api import CLASSES, ROUTES, Json, Kube, KubeError, Resource
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.persistence import SnapshotArchive
@@ -49,6 +50,7 @@ class ReconcilerParts:
     references: References
     cluster_keys: ClusterKeys
     sealing_keys: SealingKeys
+    injector_settings: InjectorSettings
     status_writer: StatusWriter
     metrics: Metrics
     clock: Callable[[], float] = field(default=monotonic)
@@ -146,6 +148,11 @@ class Reconciler:
         self._compilation = compilation
         parts.channels.is_leading = True
         self._status.mark()
+        await parts.injector_settings.write(self._classes())
+
+    def _classes(self) -> list[ClassObject]:
+        stored = self._parts.store.of(CLASSES).values()
+        return [item.parsed for item in stored if isinstance(item.parsed, ClassObject)]
 
     async def _restore_new_classes(self) -> None:
         for _, name in list(self._parts.store.of(CLASSES)):

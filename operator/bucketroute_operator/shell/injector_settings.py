@@ -1,0 +1,62 @@
+"""The ConfigMap `bucketroute-injector`: what the webhook writes into pods of each class.
+
+The webhook has no access to the API server; it reads this as a mounted file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+
+from bucketroute_operator.core.resources import ClassObject
+from bucketroute_operator.shell.kube_api import (
+    CONFIG_MAPS,
+    ConflictError,
+    Kube,
+    NotFoundError,
+)
+
+log = logging.getLogger("bucketroute.operator.injector_settings")
+
+CONFIG_MAP_NAME = "bucketroute-injector"
+CLASSES_KEY = "classes.json"
+
+
+class InjectorSettings:
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._written: dict[str, str] | None = None
+
+    async def write(self, classes: Iterable[ClassObject]) -> None:
+        """Writes the settings of these classes if they differ. Raises: KubeError."""
+        data = {CLASSES_KEY: settings_of(classes)}
+        if data == self._written:
+            return
+        metadata = {"namespace": self._namespace, "name": CONFIG_MAP_NAME}
+        try:
+            known = await self._kube.get(CONFIG_MAPS, self._namespace, CONFIG_MAP_NAME)
+            if known.get("data") != data:
+                await self._kube.replace(CONFIG_MAPS, {**known, "data": data})
+        except NotFoundError:
+            await self._kube.create(CONFIG_MAPS, {"metadata": metadata, "data": data})
+        except ConflictError:
+            log.info("%s was changed by somebody else", CONFIG_MAP_NAME)
+            return
+        self._written = data
+
+
+def settings_of(classes: Iterable[ClassObject]) -> str:
+    """JSON by class: endpoint, audience, region and mode."""
+    settings = {
+        item.metadata.name: {
+            "endpoint": item.spec.data_plane.endpoint,
+            "audience": item.spec.client_audience,
+            "region": item.spec.region,
+            "mode": item.spec.data_plane.mode.value,
+        }
+        for item in classes
+        if item.spec is not None
+    }
+    return json.dumps(settings, sort_keys=True, indent=1)
