@@ -89,11 +89,10 @@ class SnapshotDecoder:
     def _read_header(self, value: JSONValue) -> None:
         if not isinstance(value, dict) or value.keys() != {"schemaVersion", "routeCount", "class"}:
             raise SnapshotFormatError("the first line is not a snapshot header")
-        if value["schemaVersion"] != SCHEMA_VERSION:
-            raise SnapshotFormatError(
-                f"schema version {value['schemaVersion']!r} is not {SCHEMA_VERSION}"
-            )
-        self._route_count = value["routeCount"]
+        version = _expect(int, value["schemaVersion"])
+        if version != SCHEMA_VERSION:
+            raise SnapshotFormatError(f"schema version {version} is not {SCHEMA_VERSION}")
+        self._route_count = _expect(int, value["routeCount"])
         self._settings = _decode(ClassSettings, value["class"])
 
 
@@ -106,7 +105,7 @@ def decode_secrets(body: bytes) -> SnapshotSecrets:
     """Raises: SnapshotFormatError (which never quotes the body)."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SnapshotFormatError("the secrets section is not JSON") from None
     return _decode(SnapshotSecrets, value)
 
@@ -119,7 +118,7 @@ def _line(value: JSONValue) -> bytes:
 def _parse(line: bytes) -> JSONValue:
     try:
         return json.loads(line)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise SnapshotFormatError(f"a line is not JSON: {exc}") from exc
 
 

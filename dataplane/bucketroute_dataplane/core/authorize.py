@@ -21,6 +21,7 @@ from bucketroute_snapshot import AccessRule, RouteState
 # What anybody may be granted without proving who they are.
 ANONYMOUS_ACTIONS = frozenset(("s3:GetObject", "s3:ListBucket"))
 
+_set = object.__setattr__
 _PLACEHOLDER = re.compile(r"\$\{(?:namespace|serviceAccount|subject)\}")
 _UNSAFE_VALUE = re.compile(r"[/${}\x00-\x1f\x7f]")
 
@@ -35,7 +36,9 @@ class CopySourcePlan:
 
 
 class ForwardPlan:
-    """An authorised request. Made by `authorize()` alone; `sign` takes nothing else."""
+    """An authorised request. Made by `authorize()` alone and never changed; `sign` takes nothing
+    else.
+    """
 
     __slots__ = ("copy_source", "entry", "identity", "request", "target")
 
@@ -48,6 +51,9 @@ class ForwardPlan:
     def __init__(self) -> None:
         raise TypeError("a ForwardPlan comes from authorize() only")
 
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a ForwardPlan never changes")
+
 
 def authorize(
     request: S3Request,
@@ -58,7 +64,8 @@ def authorize(
 ) -> ForwardPlan:
     """The plan for a request that its caller may make.
 
-    Raises: S3Error AccessDenied; ServiceUnavailable where the route is suspended or unresolved.
+    Raises: S3Error AccessDenied; ServiceUnavailable where the route is suspended or unresolved;
+    KeyTooLongError where the route's prefix and the key are too long together.
     """
     action = request.action
     assert action is not None, "answered locally"
@@ -68,9 +75,13 @@ def authorize(
     if not _is_allowed(request, entry, identity, action):
         raise s3_error("AccessDenied")
     target = available_target(entry)
+    target.check_key(request.key)
     plan = object.__new__(ForwardPlan)
-    plan.request, plan.entry, plan.target = request, entry, target
-    plan.identity, plan.copy_source = identity, copy_source
+    _set(plan, "request", request)
+    _set(plan, "entry", entry)
+    _set(plan, "target", target)
+    _set(plan, "identity", identity)
+    _set(plan, "copy_source", copy_source)
     return plan
 
 
@@ -181,7 +192,9 @@ def _expanded(prefixes: tuple[str, ...], identity: Identity) -> Iterable[bytes]:
         values = identity.placeholders()
         used = [values[name] for name in _PLACEHOLDER.findall(prefix)]
         if all(value and not _UNSAFE_VALUE.search(value) for value in used):
-            yield _PLACEHOLDER.sub(partial(_value_of, values), prefix).encode()
+            expanded = _PLACEHOLDER.sub(partial(_value_of, values), prefix)
+            if "${" not in expanded:  # a placeholder that this version does not know
+                yield expanded.encode()
 
 
 def _value_of(values: dict[str, str | None], match: re.Match[str]) -> str:

@@ -16,13 +16,14 @@ Source: AWS "Signature calculations: transferring payload in multiple chunks", "
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 from bucketroute_dataplane.core.aws_chunked_encode import trailer_frame_length
 from bucketroute_dataplane.core.checksums import checksum_algorithm
 from bucketroute_dataplane.core.errors import s3_error
-from bucketroute_dataplane.core.headers import without_aws_chunked
+from bucketroute_dataplane.core.headers import check_value, without_aws_chunked
 from bucketroute_dataplane.core.messages import Header, RequestHead
 from bucketroute_dataplane.core.sigv4 import (
     EMPTY_SHA256,
@@ -37,6 +38,7 @@ MAX_PUT_BYTES = 5 * 1024**3  # AWS "Uploading objects": a single PUT and a part
 REFRAMED_CHUNK_BYTES = 256 * 1024
 
 _TRAILER_PROFILES = frozenset((BackendProfile.AWS, BackendProfile.MINIO, BackendProfile.R2))
+_is_checksum_name = re.compile(rb"x-amz-checksum-[a-z0-9-]{1,32}").fullmatch
 _CHUNKED = frozenset((STREAMING_SIGNED, STREAMING_SIGNED_TRAILER, STREAMING_UNSIGNED_TRAILER))
 
 
@@ -181,7 +183,9 @@ def _plan_trailer(incoming: IncomingBody, head: RequestHead, length: int) -> Str
 
 def _content_encoding(head: RequestHead, *, is_chunked: bool) -> tuple[Header, ...]:
     """The Content-Encoding that goes out instead of the client's; it is planned here alone."""
-    kept = without_aws_chunked(head.get(b"content-encoding") or b"")
+    value = b",".join(_values(head, b"content-encoding"))
+    check_value(value)
+    kept = without_aws_chunked(value)
     codings = [b"aws-chunked"] if is_chunked else []
     codings += [kept] if kept else []
     return ((b"content-encoding", b",".join(codings)),) if codings else ()
@@ -197,8 +201,19 @@ def _length(head: RequestHead, name: bytes) -> int | None:
 
 
 def _trailer(head: RequestHead) -> bytes | None:
-    """The trailing checksum that x-amz-trailer announces, if any."""
-    value = (head.get(b"x-amz-trailer") or b"").strip().lower()
-    if b"," in value:
-        raise s3_error("InvalidRequest", "x-amz-trailer must announce one checksum.")
-    return value or None
+    """The trailing checksum that x-amz-trailer announces; None where it announces nothing.
+
+    Raises: S3Error InvalidRequest for several names, or one that is no checksum's.
+    """
+    names = [
+        name.strip().lower() for name in b",".join(_values(head, b"x-amz-trailer")).split(b",")
+    ]
+    names = [name for name in names if name]
+    if len(names) > 1 or not all(map(_is_checksum_name, names)):
+        raise s3_error("InvalidRequest", "x-amz-trailer must announce one x-amz-checksum- name.")
+    return names[0] if names else None
+
+
+def _values(head: RequestHead, name: bytes) -> list[bytes]:
+    """Every value of a header that may repeat."""
+    return [value for given, value in head.headers if given == name]

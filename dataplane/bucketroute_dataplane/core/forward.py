@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from bucketroute_dataplane.core.authorize import CopySourcePlan, ForwardPlan
 from bucketroute_dataplane.core.backend_credentials import Credentials, Unsigned
-from bucketroute_dataplane.core.body import StreamPlan
+from bucketroute_dataplane.core.body import StreamPlan, Treatment
 from bucketroute_dataplane.core.headers import forwarded_headers
 from bucketroute_dataplane.core.messages import Header, UpstreamRequest
 from bucketroute_dataplane.core.names import encode_key, encode_query_value
@@ -45,7 +45,11 @@ class Outgoing:
 
 def compose_stream(plan: ForwardPlan, stream: StreamPlan) -> Outgoing:
     """A streamed upload: the planned framing, the client's checksums and description."""
-    headers = [header for header in _client_headers(plan) if header[0] != b"content-encoding"]
+    dropped = [b"content-encoding"]
+    if stream.treatment is Treatment.DECODED and stream.incoming.trailer is not None:
+        # It would name a checksum that no longer follows; the checksum was checked here.
+        dropped.append(b"x-amz-sdk-checksum-algorithm")
+    headers = [header for header in _client_headers(plan) if header[0] not in dropped]
     return _outgoing(
         plan,
         query=_query(plan.request.query, plan.request.operation),
@@ -79,7 +83,7 @@ def compose_buffered(plan: ForwardPlan, body: bytes, *, extra: Sequence[Header] 
         query=_query(plan.request.query, plan.request.operation),
         headers=[*_client_headers(plan), *extra],
         payload_hash=sha256(body).hexdigest().encode() if body else EMPTY_SHA256,
-        content_length=len(body) if body or plan.request.head.method == b"POST" else None,
+        content_length=len(body) if body or plan.request.head.method != b"DELETE" else None,
     )
 
 
@@ -174,8 +178,15 @@ def _outgoing(
 
 
 def _query(query: Mapping[bytes, bytes], operation: Operation) -> list[tuple[bytes, bytes]]:
-    """The client's parameters that the operation forwards, and its sub-resource."""
-    pairs = [(name, value) for name, value in query.items() if name in operation.query]
+    """The client's parameters that the operation forwards, and its sub-resource.
+
+    An empty versionId is left out: it was authorised as none.
+    """
+    pairs = [
+        (name, value)
+        for name, value in query.items()
+        if name in operation.query and (value or name != b"versionId")
+    ]
     subresource = operation.subresource
     if subresource is not None and subresource not in operation.query:
         pairs.append((subresource, b""))

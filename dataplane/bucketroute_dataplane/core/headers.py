@@ -7,6 +7,7 @@ not compress what we stream) and whatever a future SDK invents.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from bucketroute_dataplane.core.errors import s3_error
@@ -90,6 +91,11 @@ _ALLOWED = {name: (names | _EVERY, prefixes) for name, (names, prefixes) in _OF_
 
 # Canned ACLs that keep the object private to its owners; any other would publish it.
 _PRIVATE_ACLS = _names(b"private bucket-owner-full-control bucket-owner-read")
+# Forwarded by what they hold (see `_checked_special`).
+_SPECIAL = _names(b"content-encoding x-amz-acl")
+# A header's value is visible text, spaces and tabs (RFC 9110 §5.5). The client leg's parser refuses
+# the rest already; here no parser's leniency can put a line end into a backend's request.
+_find_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
 # Dropping one of these would change what the request means, so it is refused instead.
 _REFUSED_PREFIXES = (b"x-amz-grant-", b"x-amz-object-lock-")
 
@@ -121,8 +127,12 @@ def forwarded_headers(
 ) -> list[Header]:
     """The client's headers that go to the backend, in their order.
 
+    `aws-chunked` is taken out of Content-Encoding: it is framing, and stored with the object it
+    would make strict clients fail on every later read.
+
     Raises: S3Error MetadataTooLarge; NotImplemented for what cannot be dropped silently;
-    InvalidRequest for a customer's encryption key on its way to a plaintext backend.
+    InvalidRequest for a customer's encryption key on its way to a plaintext backend, and for a
+    value that holds a control character.
     """
     names, prefixes = _ALLOWED[operation.name]
     forwarded = []
@@ -130,24 +140,40 @@ def forwarded_headers(
     for header in head.headers:
         name, value = header
         if name in names or (prefixes and name.startswith(prefixes)):
+            check_value(value)
             if name.startswith(b"x-amz-meta-"):
                 metadata_bytes += len(name) - len(b"x-amz-meta-") + len(value)
+            elif name in _SPECIAL:
+                value = _checked_special(name, value)
+                if not value:
+                    continue
+                header = (name, value)
             forwarded.append(header)
         elif name.startswith(_REFUSED_PREFIXES):
             raise s3_error("NotImplemented", f"The header {name.decode()} is not implemented.")
     if metadata_bytes > MAX_METADATA_BYTES:
         raise s3_error("MetadataTooLarge")
-    if operation.body.value != "none" or operation.is_copy:
-        _check_acl(head)
     if not backend_is_tls:
         _refuse_customer_keys(forwarded)
     return forwarded
 
 
-def _check_acl(head: RequestHead) -> None:
-    acl = head.get(b"x-amz-acl")
-    if acl is not None and acl not in _PRIVATE_ACLS:
+def check_value(value: bytes) -> None:
+    """Raises: S3Error InvalidRequest for a header value that holds a control character."""
+    if _find_control(value):
+        raise s3_error("InvalidRequest", "A header holds a control character.")
+
+
+def _checked_special(name: bytes, value: bytes) -> bytes:
+    """What goes out of the two headers whose value decides; empty for nothing.
+
+    A header that repeats is looked at each time: a public ACL must not hide behind a private one.
+    """
+    if name == b"content-encoding":
+        return without_aws_chunked(value)
+    if value not in _PRIVATE_ACLS:
         raise s3_error("NotImplemented", "Only private canned ACLs are supported.")
+    return value
 
 
 def _refuse_customer_keys(forwarded: Headers) -> None:
@@ -177,9 +203,6 @@ def response_headers(backend: Headers, head: RequestHead) -> Iterator[Header]:
 
 
 def without_aws_chunked(value: bytes) -> bytes:
-    """A Content-Encoding value less the `aws-chunked` token, which is framing and no coding.
-
-    Stored with the object it would make strict clients fail on every later read.
-    """
+    """A Content-Encoding value less the `aws-chunked` token, which is framing and no coding."""
     codings = [coding.strip() for coding in value.split(b",")]
     return b",".join(c for c in codings if c and c.lower() != b"aws-chunked")

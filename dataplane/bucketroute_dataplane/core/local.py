@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bucketroute_dataplane.core.authorize import may_anything, may_somewhere
+from bucketroute_dataplane.core.authorize import available_target, may_anything, may_somewhere
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.identity import Identity, IdentityKind
 from bucketroute_dataplane.core.local_answers import (
@@ -18,6 +18,7 @@ from bucketroute_dataplane.core.messages import Header, Response
 from bucketroute_dataplane.core.request import S3Request
 from bucketroute_dataplane.core.resolve import RouteEntry, RouteIndex
 from bucketroute_dataplane.core.sealing import SealingRing
+from bucketroute_snapshot import RouteState
 
 _XML: tuple[Header, ...] = ((b"content-type", b"application/xml"),)
 
@@ -25,7 +26,9 @@ _XML: tuple[Header, ...] = ((b"content-type", b"application/xml"),)
 def local_answer(
     request: S3Request, index: RouteIndex, identity: Identity, ring: SealingRing
 ) -> Response:
-    """Raises: S3Error AccessDenied, NoSuchBucket, and what creating or deleting a bucket gives."""
+    """Raises: S3Error AccessDenied, NoSuchBucket, ServiceUnavailable where the route is not active,
+    and what creating or deleting a bucket gives.
+    """
     operation = request.operation.name
     if operation == "ListBuckets":
         return Response(200, _XML, _list_buckets(request, index, identity, ring))
@@ -34,8 +37,9 @@ def local_answer(
     if operation == "CreateBucket":
         raise _create_bucket(request, index, identity)
     entry = index.find(request.bucket, identity)
-    if not may_anything(entry, identity):
+    if entry.route.state is not RouteState.UNRESOLVED and not may_anything(entry, identity):
         raise s3_error("AccessDenied")
+    available_target(entry)
     match operation:
         case "HeadBucket":
             return Response(200, ((b"x-amz-bucket-region", index.settings.region.encode()),))

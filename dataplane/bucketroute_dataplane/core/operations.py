@@ -63,22 +63,17 @@ class Operation:
     is_copy: bool = False
 
 
-def _names(*names: bytes) -> frozenset[bytes]:
-    return frozenset(names)
+def _names(text: bytes) -> frozenset[bytes]:
+    return frozenset(text.split())
 
 
 _VERSION = _names(b"versionId")
 _GET = _VERSION | _names(
-    b"partNumber",
-    b"response-cache-control",
-    b"response-content-disposition",
-    b"response-content-encoding",
-    b"response-content-language",
-    b"response-content-type",
-    b"response-expires",
+    b"partNumber response-cache-control response-content-disposition response-content-encoding "
+    b"response-content-language response-content-type response-expires"
 )
-_PART = _names(b"partNumber", b"uploadId")
-_LIST = _names(b"delimiter", b"encoding-type", b"max-keys", b"prefix")
+_PART = _names(b"partNumber uploadId")
+_LIST = _names(b"delimiter encoding-type max-keys prefix")
 _SERVICE, _BUCKET, _OBJECT = Level.SERVICE, Level.BUCKET, Level.OBJECT
 
 _LOCAL = tuple(
@@ -113,7 +108,7 @@ OPERATIONS: tuple[Operation, ...] = (
         level=_BUCKET,
         answer=Answer.LIST,
         action="s3:ListBucket",
-        query=_LIST | _names(b"list-type", b"continuation-token", b"fetch-owner", b"start-after"),
+        query=_LIST | _names(b"list-type continuation-token fetch-owner start-after"),
         is_idempotent=True,
     ),
     Operation(
@@ -123,7 +118,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=Answer.LIST,
         action="s3:ListBucketVersions",
         subresource=b"versions",
-        query=_LIST | _names(b"key-marker", b"version-id-marker"),
+        query=_LIST | _names(b"key-marker version-id-marker"),
         is_idempotent=True,
     ),
     Operation(
@@ -133,14 +128,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=Answer.LIST,
         action="s3:ListBucketMultipartUploads",
         subresource=b"uploads",
-        query=_names(
-            b"delimiter",
-            b"encoding-type",
-            b"key-marker",
-            b"max-uploads",
-            b"prefix",
-            b"upload-id-marker",
-        ),
+        query=_names(b"delimiter encoding-type key-marker max-uploads prefix upload-id-marker"),
         is_idempotent=True,
     ),
     Operation(
@@ -302,7 +290,7 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=Answer.XML,
         action="s3:ListMultipartUploadParts",
         subresource=b"uploadId",
-        query=_names(b"encoding-type", b"max-parts", b"part-number-marker", b"uploadId"),
+        query=_names(b"encoding-type max-parts part-number-marker uploadId"),
         is_idempotent=True,
     ),
 )

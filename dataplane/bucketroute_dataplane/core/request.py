@@ -134,11 +134,17 @@ def _check_parameters(operation: Operation, query: Mapping[bytes, bytes]) -> Non
     if operation.name in ("UploadPart", "UploadPartCopy") and part_number is None:
         raise s3_error("InvalidRequest", "missing partNumber")
     if part_number is not None:
-        if operation.name == "PutObject":
+        if operation.name in ("PutObject", "CopyObject"):
             raise s3_error("InvalidRequest", "partNumber needs an uploadId")
         if not part_number.isdigit() or not 1 <= int(part_number[:6]) <= MAX_PART_NUMBER:
             raise s3_error(
                 "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive"
             )
+    if (
+        query.get(b"versionId")
+        and operation.level is Level.OBJECT
+        and not operation.versioned_action
+    ):
+        raise s3_error("InvalidArgument", "This operation does not accept a version-id.")
     if query.get(b"uploadId") == b"":
         raise s3_error("InvalidArgument", "The uploadId is empty.")

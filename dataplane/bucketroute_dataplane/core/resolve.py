@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.identity import Identity, access_key_identity
-from bucketroute_dataplane.core.names import BucketNames, encode_key
+from bucketroute_dataplane.core.names import MAX_KEY_BYTES, BucketNames, encode_key
 from bucketroute_snapshot import (
     AddressingStyle,
     Backend,
@@ -45,6 +45,16 @@ class BackendTarget:
     host: bytes
     base_path: bytes
     names: BucketNames
+
+    def check_key(self, key: bytes) -> None:
+        """Raises: S3Error KeyTooLongError where the key is too long behind the route's prefix."""
+        prefix_bytes = len(self.names.prefix.encode())
+        if prefix_bytes + len(key) > MAX_KEY_BYTES:
+            raise s3_error(
+                "KeyTooLongError",
+                Size=str(len(key)),
+                MaxSizeAllowed=str(MAX_KEY_BYTES - prefix_bytes),
+            )
 
     def object_path(self, key: bytes) -> bytes:
         """The percent-encoded path of a client's key, as it is signed and sent."""

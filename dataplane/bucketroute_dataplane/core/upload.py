@@ -70,6 +70,8 @@ class HashedUpload:
         self._held: bytes | None = None
 
     def feed(self, data: bytes) -> Pieces:
+        if not data:  # nothing may push out the piece that is held
+            return []
         self._check.update(data)
         released, self._held = self._held, data
         return [released] if released is not None else []
@@ -87,6 +89,8 @@ class CheckedUpload:
         self._held: bytes | None = None
 
     def feed(self, data: bytes) -> Pieces:
+        if not data:  # nothing may push out the piece that is held
+            return []
         self._decoder.feed(data)
         released, self._held = self._held, data
         return [released] if released is not None else []
