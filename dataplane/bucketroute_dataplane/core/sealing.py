@@ -44,6 +44,11 @@ class SealingRing:
         self._keys = tuple((_key_id(key), AESGCM(key)) for key in keys)
         self._nonce = nonce
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no keys have come yet."""
+        return not self._keys
+
     def seal(self, plaintext: bytes, purpose: bytes) -> str:
         """Raises: S3Error ServiceUnavailable where the ring is empty (no secrets came yet)."""
         if not self._keys:

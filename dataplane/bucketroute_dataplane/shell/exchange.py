@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from bucketroute_dataplane.core.authenticate import Caller, authenticate
+from bucketroute_dataplane.core.authenticate import BearerToken, Caller, authenticate
 from bucketroute_dataplane.core.authorize import CopySourcePlan, ForwardPlan, authorize
 from bucketroute_dataplane.core.body import (
     MAX_PUT_BYTES,
@@ -26,6 +26,7 @@ from bucketroute_dataplane.core.body import (
 )
 from bucketroute_dataplane.core.buffered import checked_body
 from bucketroute_dataplane.core.copying import copy_source
+from bucketroute_dataplane.core.errors import S3Error
 from bucketroute_dataplane.core.forward import (
     Outgoing,
     compose_bodiless,
@@ -34,6 +35,7 @@ from bucketroute_dataplane.core.forward import (
     sign,
 )
 from bucketroute_dataplane.core.list_query import backend_list_query
+from bucketroute_dataplane.core.login_errors import in_terms_of_s3
 from bucketroute_dataplane.core.messages import UpstreamRequest
 from bucketroute_dataplane.core.operations import Answer, BodyMode
 from bucketroute_dataplane.core.request import S3Request, parse_request
@@ -70,6 +72,7 @@ class Exchange:
     client: ClientStream = field(init=False)
     record: AccessRecord = field(init=False)
     request: S3Request | None = None
+    held_body: bytes | None = None
 
     def __post_init__(self) -> None:
         answering = self.answering
@@ -87,8 +90,14 @@ class Exchange:
         request = self.request = parse_request(client.head, self.index.domains)
         self._note_request(request)
         caller = authenticate(
-            client.head, self.index, now=services.now(), keys=services.inbound_keys
+            client.head,
+            self.index,
+            now=services.now(),
+            keys=services.inbound_keys,
+            trust=services.trust,
         )
+        if isinstance(caller, BearerToken):
+            caller = await self._prove(caller, request)
         self.record.caller = str(caller.identity)
         if request.operation.answer is Answer.LOCAL:
             answer_locally(self.answering, request, self.index, caller.identity)
@@ -121,6 +130,21 @@ class Exchange:
             source = copy_source(request, self.index, entry, caller.identity)
         return authorize(request, entry, caller.identity, copy_source=source)
 
+    async def _prove(self, bearer: BearerToken, request: S3Request) -> Caller:
+        """Proves a token whose key must be fetched: after the small body is in, since nothing that
+        is shared is awaited while one is still on the wire."""
+        services = self.services
+        is_buffered = request.operation.body is BodyMode.BUFFERED
+        limit = request.operation.body_limit_bytes if is_buffered else 0
+        with services.buffer_budget.hold(limit):
+            if is_buffered:
+                self.held_body = await self.client.read_body(limit)
+            try:
+                key = await services.issuer_keys.find(bearer.issuer, bearer.token.key_id)
+            except S3Error as error:
+                raise in_terms_of_s3(error) from error
+        return bearer.caller(key, services.now())
+
     # -- the three kinds of body -----------------------------------------------------------------
 
     async def _forward_buffered(
@@ -131,7 +155,9 @@ class Exchange:
         held = incoming.wire_length if incoming.wire_length is not None else incoming.payload_length
         reserved = operation.body_limit_bytes if held is None else held
         with self.services.buffer_budget.hold(reserved):
-            raw = await self.client.read_body(operation.body_limit_bytes)
+            raw = self.held_body
+            if raw is None:
+                raw = await self.client.read_body(operation.body_limit_bytes)
             body = checked_body(raw, incoming, caller.signature, operation.body_limit_bytes)
             self.record.body_read = self.services.clock()
             if operation.answer is Answer.BATCH_DELETE:

@@ -7,11 +7,13 @@ import secrets
 from collections.abc import Callable
 
 from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, s3_error
+from bucketroute_dataplane.core.web_identity_login import is_sts_request
 from bucketroute_dataplane.core.xml import error_document
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.answers import XML_TYPE, Answering
 from bucketroute_dataplane.shell.client import ClientGoneError, ClientStream
 from bucketroute_dataplane.shell.exchange import Exchange
+from bucketroute_dataplane.shell.login import answer_sts
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.upstream import BackendError
 
@@ -53,6 +55,9 @@ class S3Front:
             index = self._services.store.index
             if index is None:
                 raise s3_error("ServiceUnavailable", "No configuration has been received yet.")
+            if is_sts_request(client.head):
+                await answer_sts(answering, index)
+                return
             exchange = Exchange(answering, index)
             await exchange.run()
         except ClientGoneError:

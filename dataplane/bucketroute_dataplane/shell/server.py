@@ -16,8 +16,11 @@ from time import perf_counter, time
 
 import uvicorn
 
+from bucketroute_dataplane.core.authenticate import Trust
+from bucketroute_dataplane.core.identity_token import trusted_issuers
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.sealing import SealingRing
+from bucketroute_dataplane.core.session import SessionSealer
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.app import admin_app
@@ -26,6 +29,8 @@ from bucketroute_dataplane.shell.clock import SystemClock
 from bucketroute_dataplane.shell.credential_health import CredentialHealth
 from bucketroute_dataplane.shell.credentials import CredentialCache
 from bucketroute_dataplane.shell.front import S3Front
+from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
+from bucketroute_dataplane.shell.jwks import JwksClient
 from bucketroute_dataplane.shell.limits import RouteLimits
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
@@ -36,7 +41,7 @@ from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
 from bucketroute_dataplane.shell.watchdog import Watchdog
 from bucketroute_dataplane.shell.web_identity import WebIdentityExchanger
-from bucketroute_snapshot import SnapshotSecrets
+from bucketroute_snapshot import ClassSettings, SnapshotSecrets
 
 # What waits in the kernel while a burst of clients connects.
 BACKLOG = 2048
@@ -54,6 +59,8 @@ async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncI
     cache = CredentialCache(
         exchanger=exchanger, clock=clock, jitter=random.random, observers=[health]
     )
+    issuer_keys = IssuerKeys(JwksClient(clock=clock), clock=clock)
+    ring = SealingRing((), os.urandom)
     services = Services(
         settings=settings,
         store=store,
@@ -64,7 +71,9 @@ async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncI
         clock=perf_counter,
         now=lambda: datetime.now(UTC),
         limits=RouteLimits(perf_counter),
-        ring=SealingRing((), os.urandom),
+        ring=ring,
+        issuer_keys=issuer_keys,
+        trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
         access_log=AccessLog(sys.stdout, now=time),
     )
     _follow_snapshots(services, sts)
@@ -79,6 +88,7 @@ async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncI
         services.pools.close()
         await services.credentials.close()
         await sts.close()
+        await issuer_keys.close()
 
 
 def _follow_snapshots(services: Services, sts: StsClient) -> None:
@@ -93,10 +103,20 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
         )
         keys = [b64decode(key.reveal()) for key in secrets.sealing_keys]
         services.ring = SealingRing(keys, os.urandom)
+        services.issuer_keys.update(index.settings)
+        services.trust = _trust(index.settings, services.ring, services.issuer_keys)
         services.metrics.route_count = len(index.entries)
         services.metrics.snapshot_swaps += 1
 
     services.store.subscribe(apply)
+
+
+def _trust(settings: ClassSettings, ring: SealingRing, issuer_keys: IssuerKeys) -> Trust:
+    return Trust(
+        sessions=SessionSealer(ring, settings.name),
+        issuers=trusted_issuers(settings),
+        known_key=issuer_keys.known,
+    )
 
 
 class DataplaneServer:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bucketroute_dataplane.core.authenticate import Trust
 from bucketroute_dataplane.core.authorize import ForwardPlan
 from bucketroute_dataplane.core.sealing import SealingRing, TokenSealer
 from bucketroute_dataplane.core.sigv4 import SigningKeys, format_amz_date
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
+from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.limits import BufferBudget, RouteLimits
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
@@ -34,6 +36,8 @@ class Services:
     now: Callable[[], datetime]
     limits: RouteLimits
     ring: SealingRing
+    issuer_keys: IssuerKeys
+    trust: Trust
     access_log: AccessLog
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
     inbound_keys: SigningKeys = field(default_factory=SigningKeys)
