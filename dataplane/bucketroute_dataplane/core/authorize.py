@@ -15,11 +15,14 @@ from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.identity import Identity, IdentityKind, subject_matches
 from bucketroute_dataplane.core.operations import Answer
 from bucketroute_dataplane.core.request import S3Request
-from bucketroute_dataplane.core.resolve import BackendTarget, RouteEntry
-from bucketroute_snapshot import AccessRule, RouteState
+from bucketroute_dataplane.core.resolve import BackendTarget, Grant, RouteEntry
+from bucketroute_snapshot import RouteState
 
 # What anybody may be granted without proving who they are.
 ANONYMOUS_ACTIONS = frozenset(("s3:GetObject", "s3:ListBucket"))
+
+# Callers times actions of one route; past it they are looked up anew.
+MAX_REMEMBERED_GRANTS = 4096
 
 _set = object.__setattr__
 _PLACEHOLDER = re.compile(r"\$\{(?:namespace|serviceAccount|subject)\}")
@@ -113,11 +116,9 @@ def may(entry: RouteEntry, identity: Identity, action: str, key: bytes) -> bool:
 
 def deciding_rule(entry: RouteEntry, identity: Identity, action: str, key: bytes) -> int | None:
     """The index of the first rule that grants the action on that key."""
-    for index, rule in _granting(entry, identity, action):
-        if not rule.prefixes or any(
-            prefix_matches(prefix, key) for prefix in _expanded(rule.prefixes, identity)
-        ):
-            return index
+    for grant in _grants(entry, identity, action):
+        if grant.prefixes is None or any(prefix_matches(p, key) for p in grant.prefixes):
+            return grant.rule
     return None
 
 
@@ -127,10 +128,10 @@ def may_list(entry: RouteEntry, identity: Identity, action: str, prefix: bytes) 
     A rule prefix `P` without a slash allows only prefixes that start with `P/`: a listing of `P`
     itself would show `P-private/`.
     """
-    for _, rule in _granting(entry, identity, action):
-        if not rule.prefixes:
+    for grant in _grants(entry, identity, action):
+        if grant.prefixes is None:
             return True
-        for allowed in _expanded(rule.prefixes, identity):
+        for allowed in grant.prefixes:
             folder = allowed if not allowed or allowed.endswith(b"/") else allowed + b"/"
             if prefix.startswith(folder):
                 return True
@@ -148,7 +149,7 @@ def may_anything(entry: RouteEntry, identity: Identity) -> bool:
 
 def may_somewhere(entry: RouteEntry, identity: Identity, action: str) -> bool:
     """Whether any rule grants the action on any key (the coarse check of a batch)."""
-    return next(_granting(entry, identity, action), None) is not None
+    return bool(_grants(entry, identity, action))
 
 
 def prefix_matches(prefix: bytes, key: bytes) -> bool:
@@ -169,18 +170,23 @@ def _is_allowed(request: S3Request, entry: RouteEntry, identity: Identity, actio
     return may(entry, identity, action, request.key)
 
 
-def _granting(
-    entry: RouteEntry, identity: Identity, action: str
-) -> Iterator[tuple[int, AccessRule]]:
-    """The rules that grant the action to this caller, whatever the key."""
+def _grants(entry: RouteEntry, identity: Identity, action: str) -> tuple[Grant, ...]:
+    """The rules that grant the action to this caller, whatever the key; remembered."""
+    known = entry.grants.get((identity, action))
+    if known is not None:
+        return known
+    if len(entry.grants) >= MAX_REMEMBERED_GRANTS:
+        entry.grants.clear()
+    grants = entry.grants[identity, action] = tuple(_find_grants(entry, identity, action))
+    return grants
+
+
+def _find_grants(entry: RouteEntry, identity: Identity, action: str) -> Iterator[Grant]:
     if identity.kind is IdentityKind.ANONYMOUS and action not in ANONYMOUS_ACTIONS:
-        return iter(())
-    return (
-        (index, rule)
-        for index, rule in enumerate(entry.route.access)
-        if action in rule.actions
-        and any(subject_matches(subject, identity) for subject in rule.subjects)
-    )
+        return
+    for index, rule in enumerate(entry.route.access):
+        if action in rule.actions and any(subject_matches(s, identity) for s in rule.subjects):
+            yield Grant(index, tuple(_expanded(rule.prefixes, identity)) if rule.prefixes else None)
 
 
 def _expanded(prefixes: tuple[str, ...], identity: Identity) -> Iterable[bytes]:

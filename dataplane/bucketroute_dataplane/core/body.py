@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from bucketroute_dataplane.core.aws_chunked_encode import trailer_frame_length
 from bucketroute_dataplane.core.checksums import checksum_algorithm
@@ -52,8 +53,7 @@ class Treatment(Enum):
     REFRAMED = "reframed"  # chunks verified and made anew, with the trailing checksum
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncomingBody:
+class IncomingBody(NamedTuple):
     """What the client announced. `wire_length` is None inside `Transfer-Encoding: chunked`.
 
     `payload_length` is the decoded length in bytes. `payload_hash` is the value of

@@ -7,8 +7,8 @@ made of the same bytes, so no URL library stands between what is signed and what
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from bucketroute_dataplane.core.authorize import CopySourcePlan, ForwardPlan
 from bucketroute_dataplane.core.backend_credentials import Credentials, Unsigned
@@ -30,8 +30,7 @@ from bucketroute_dataplane.core.sigv4 import (
 _UNSIGNED = ((b"user-agent", b"bucketroute/0.1"), (b"accept-encoding", b"identity"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A backend request before it is signed; every header in `headers` will be."""
 
     method: bytes

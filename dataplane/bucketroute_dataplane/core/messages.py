@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 Header = tuple[bytes, bytes]
 Headers = Sequence[Header]
 
 
-@dataclass(frozen=True, slots=True)
 class RequestHead:
     """The head of a client's request exactly as it came.
 
@@ -17,18 +17,34 @@ class RequestHead:
     lower case; a header may repeat. `is_tls` says whether the client's leg is encrypted.
     """
 
-    method: bytes
-    raw_path: bytes
-    raw_query: bytes
-    headers: Headers
-    is_tls: bool = False
-    client_address: str = ""
-    by_name: dict[bytes, bytes] = field(init=False, compare=False, repr=False)
+    __slots__ = (
+        "by_name",
+        "client_address",
+        "headers",
+        "is_tls",
+        "method",
+        "raw_path",
+        "raw_query",
+    )
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        method: bytes,
+        raw_path: bytes,
+        raw_query: bytes,
+        headers: Headers,
+        is_tls: bool = False,
+        client_address: str = "",
+    ) -> None:
+        self.method = method
+        self.raw_path = raw_path
+        self.raw_query = raw_query
+        self.headers = headers
+        self.is_tls = is_tls
+        self.client_address = client_address
         # One dict for the many look-ups of the path; a repeated header keeps its last value
         # (the verifier and the allow-lists walk `headers`, so no value is lost there).
-        object.__setattr__(self, "by_name", dict(self.headers))
+        self.by_name: dict[bytes, bytes] = dict(headers)
 
     def get(self, name: bytes) -> bytes | None:
         return self.by_name.get(name)
@@ -43,8 +59,7 @@ class Response:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(NamedTuple):
     """A request ready for a backend's socket: signed, with its exact length.
 
     `target` is sent as it is. `content_length` is None for a method that has no body.

@@ -7,8 +7,8 @@ normalises: `a//b` and `dir/` are keys of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from bucketroute_dataplane.core.classify import classify
@@ -22,8 +22,7 @@ MAX_PART_NUMBER = 10_000  # AWS "Amazon S3 multipart upload limits"
 _NO_QUERY: Mapping[bytes, bytes] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Request:
+class S3Request(NamedTuple):
     """What a client asks for. `key` is the decoded key as bytes of UTF-8, empty for a bucket.
 
     `query` holds the decoded parameters; a flag such as `?uploads` has an empty value.

@@ -6,7 +6,8 @@ A `RouteIndex` is built once a snapshot and never changes; a request keeps the o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bucketroute_dataplane.core.errors import s3_error
@@ -65,12 +66,23 @@ class BackendTarget:
         return self.base_path.rstrip(b"/") or b"/"
 
 
+class Grant(NamedTuple):
+    """A rule that grants an action to a caller, by its index, under these prefixes (None: all)."""
+
+    rule: int
+    prefixes: tuple[bytes, ...] | None
+
+
 @dataclass(frozen=True, slots=True)
 class RouteEntry:
     """A route with its precomputed target; `target` is None for an unresolved route."""
 
     route: Route
     target: BackendTarget | None
+    # What authorize() found for a caller and an action; lives and dies with the snapshot.
+    grants: dict[tuple[Identity, str], tuple[Grant, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def label(self) -> str:

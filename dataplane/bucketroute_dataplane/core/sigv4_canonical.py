@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -172,6 +173,8 @@ def format_amz_date(moment: datetime) -> bytes:
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ").encode()
 
 
+# Pure; at load, requests of one second bring the same text.
+@lru_cache(maxsize=256)
 def parse_amz_date(text: bytes) -> datetime | None:
     """Read `YYYYMMDD'T'HHMMSS'Z'` as an aware UTC datetime; None when it is anything else."""
     if not _is_amz_date(text):

@@ -5,7 +5,6 @@ Nothing here says whether a claim is true; `sigv4_verify` does.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -30,8 +29,7 @@ _MAX_SIGNED_HEADERS_BYTES = 4096
 _is_name_list = re.compile(rb"[a-z0-9!#$%&'*+\-.^_`|~]+(?:;[a-z0-9!#$%&'*+\-.^_`|~]+)*").fullmatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigV4Claim:
+class SigV4Claim(NamedTuple):
     """A well-formed and still unproved claim to be `access_key_id`.
 
     `timestamp` is `amz_date` as it was signed. `payload_hash` is the value of
@@ -41,13 +39,17 @@ class SigV4Claim:
     access_key_id: str
     scope: CredentialScope
     signed_headers: tuple[bytes, ...]
-    signature: bytes = field(repr=False)
+    signature: bytes
     amz_date: datetime
     timestamp: bytes
     expires_seconds: int | None
     payload_hash: bytes
-    security_token: bytes | None = field(repr=False)
-    canonical_request: bytes = field(repr=False)
+    security_token: bytes | None
+    canonical_request: bytes
+
+    def __repr__(self) -> str:
+        """Without the signature and the token, which a presigned URL's holder lives by."""
+        return f"SigV4Claim(access_key_id={self.access_key_id!r}, scope={self.scope!r})"
 
     @property
     def is_presigned(self) -> bool:

@@ -4,6 +4,7 @@ Sources: AWS "Authenticating Requests (AWS Signature Version 4)", the pages "Usi
 Authorization Header" and "Using Query Parameters".
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -34,6 +35,11 @@ _QUERY_CODE = "AuthorizationQueryParametersError"
 _QUERY_MARKS = frozenset({b"X-Amz-Signature", b"X-Amz-Credential", b"X-Amz-Algorithm"})
 _SIGV2_MARKS = frozenset({b"AWSAccessKeyId", b"Signature"})
 _HEADER_TERMS = frozenset({b"Credential", b"SignedHeaders", b"Signature"})
+_USUAL_TERMS = (b"Credential", b"SignedHeaders", b"Signature")
+# The one form that every SDK sends; all others are taken apart below.
+_usual_authorization = re.compile(
+    rb"AWS4-HMAC-SHA256 Credential=([^, =]+), ?SignedHeaders=([^, =]+), ?Signature=([^, =]+)"
+).fullmatch
 _QUERY_TERMS = (
     b"X-Amz-Algorithm",
     b"X-Amz-Credential",
@@ -118,7 +124,10 @@ def _header_terms(
     )
 
 
-def _authorization_parts(authorization: bytes) -> dict[bytes, bytes]:
+def _authorization_parts(authorization: bytes) -> Mapping[bytes, bytes]:
+    usual = _usual_authorization(authorization)
+    if usual is not None:
+        return dict(zip(_USUAL_TERMS, usual.groups(), strict=True))
     scheme, _, rest = authorization.partition(b" ")
     if scheme != ALGORITHM:
         known = {b"AWS": "Signature Version 2", b"AWS4-ECDSA-P256-SHA256": "SigV4A"}

@@ -4,7 +4,7 @@ Low level on purpose: whether a request may be signed is decided by the caller.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bucketroute_dataplane.core.sigv4_canonical import (
     SigningKeys,
@@ -18,17 +18,18 @@ from bucketroute_dataplane.core.sigv4_canonical import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SigningCredentials:
+class SigningCredentials(NamedTuple):
     """Keys of a backend; `session_token` is None for static ones."""
 
     access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
+    secret_access_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"SigningCredentials(access_key_id={self.access_key_id!r})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnsignedRequest:
+class UnsignedRequest(NamedTuple):
     """What goes to the backend, before it is signed.
 
     `raw_path` and `canonical_query` (made by `encode_query`) are the bytes of the request target.

@@ -1,8 +1,8 @@
 """Decides whether a SigV4 claim is true and fresh."""
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hmac import compare_digest
+from typing import NamedTuple
 
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.sigv4_canonical import (
@@ -16,14 +16,16 @@ from bucketroute_dataplane.core.sigv4_claim import SigV4Claim
 MAX_CLOCK_SKEW_SECONDS = 15 * 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifiedSignature:
+class VerifiedSignature(NamedTuple):
     """A proved claim, and what the signatures of its body's chunks are chained from."""
 
     seed_signature: bytes
-    signing_key: bytes = field(repr=False)
+    signing_key: bytes
     scope: bytes
     timestamp: bytes
+
+    def __repr__(self) -> str:
+        return f"VerifiedSignature(scope={self.scope!r})"
 
 
 def verify(
