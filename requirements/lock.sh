@@ -6,9 +6,10 @@ uv=$1
 compile() {
   out=$1; shift
   "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-    --no-emit-index-url --no-header --upgrade pyproject.toml -o "requirements/$out.lock" "$@"
+    --no-emit-index-url --no-header --upgrade -o "requirements/$out.lock" "$@"
 }
-compile dataplane
-compile operator --extra operator
+compile dataplane pyproject.toml
+compile operator pyproject.toml --extra operator
 # The build backend is locked too: the project itself is installed without build isolation.
-compile dev --extra dev requirements/build.in
+compile build requirements/build.in
+compile dev pyproject.toml --extra dev requirements/build.in

@@ -194,8 +194,6 @@ def response_headers(backend: Headers, head: RequestHead) -> Iterator[Header]:
         name = header[0]
         if name not in _RESPONSE_DENIED and not name.startswith(_RESPONSE_DENIED_PREFIXES):
             yield header
-        elif name == b"x-amz-request-id":
-            yield (b"x-bucketroute-backend-request-id", header[1])
         elif name == b"x-amz-server-side-encryption-customer-key-md5":
             own = head.get(name)
             if own is not None:
