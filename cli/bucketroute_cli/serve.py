@@ -13,13 +13,14 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchfiles import awatch
 
 from bucketroute_cli.compile import Compiled, FileFinding, compile_paths
 from bucketroute_cli.state import sealing_key
+from bucketroute_dataplane.core.jwk import parse_jwks
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.server import DataplaneServer, dataplane
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
@@ -45,6 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="serve BUCKET.NAME too (virtual-hosted style); may be repeated",
     )  # fmt: skip
     parser.add_argument(
+        "--cluster-issuer", metavar="URL",
+        help="issuer of the service-account tokens that callers may log in with",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cluster-jwks", type=Path, metavar="FILE",
+        help="its public keys, a JWK Set (kubectl get --raw /openid/v1/jwks)",
+    )  # fmt: skip
+    parser.add_argument(
         "--drain-seconds", type=float, default=30.0, help="what requests may take after SIGTERM"
     )
     parser.add_argument(
@@ -54,14 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serves until SIGTERM or SIGINT. Returns the exit code."""
-    settings = _settings(args)
-    if settings is None:
+    settings, overrides = _settings(args), _overrides(args)
+    if settings is None or overrides is None:
         return 2
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("bucketroute").setLevel(logging.INFO)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(args, settings))
+            return runner.run(_serve(args, settings, overrides))
     except OSError as exc:
         print(f"bucketroute serve: {exc}", file=sys.stderr)
         return 2
@@ -86,6 +95,33 @@ def _settings(args: argparse.Namespace) -> DataplaneSettings | None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassOverrides:
+    """What the command line says of the class, beside its manifest; the issuer and its keys (JSON)
+    are of the cluster whose service accounts may log in."""
+
+    domains: tuple[str, ...] = ()
+    cluster_issuer: str | None = None
+    cluster_jwks: str | None = None
+
+
+def _overrides(args: argparse.Namespace) -> ClassOverrides | None:
+    if (args.cluster_issuer is None) != (args.cluster_jwks is None):
+        print("bucketroute serve: --cluster-issuer and --cluster-jwks go together", file=sys.stderr)
+        return None
+    keys: str | None = None
+    try:
+        if args.cluster_jwks is not None:
+            keys = args.cluster_jwks.read_text()
+            parse_jwks(keys)
+    except (OSError, ValueError) as exc:
+        print(f"bucketroute serve: --cluster-jwks {args.cluster_jwks}: {exc}", file=sys.stderr)
+        return None
+    return ClassOverrides(
+        domains=tuple(args.domain), cluster_issuer=args.cluster_issuer, cluster_jwks=keys
+    )
+
+
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
@@ -94,12 +130,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(args: argparse.Namespace, settings: DataplaneSettings) -> int:
+async def _serve(
+    args: argparse.Namespace, settings: DataplaneSettings, overrides: ClassOverrides
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    manifests = Manifests(args.paths, args.class_name, settings.domains)
+    manifests = Manifests(args.paths, args.class_name, overrides)
     store = SnapshotStore()
     async with dataplane(settings, store) as services:
         await manifests.load(store)
@@ -120,10 +158,10 @@ async def _serve(args: argparse.Namespace, settings: DataplaneSettings) -> int:
 class Manifests:
     """The files on disk, and what they were compiled to last."""
 
-    def __init__(self, paths: Sequence[Path], class_name: str, domains: tuple[str, ...]) -> None:
+    def __init__(self, paths: Sequence[Path], class_name: str, overrides: ClassOverrides) -> None:
         self._paths = paths
         self._class_name = class_name
-        self._domains = domains
+        self._overrides = overrides
         self._sealing_keys = (sealing_key(),)
         self._compiled: Compiled | None = None
         self._shown: frozenset[str] = frozenset()
@@ -148,7 +186,7 @@ class Manifests:
         self._show(compiled.findings, compiled.snapshot, changed)
         self._compiled = compiled
         if changed:
-            store.swap(with_domains(compiled.snapshot, self._domains), compiled.secrets)
+            store.swap(overridden(compiled.snapshot, self._overrides), compiled.secrets)
 
     async def follow(self, store: SnapshotStore, stop: asyncio.Event) -> None:
         """Loads again after every change, until `stop` is set."""
@@ -170,9 +208,16 @@ class Manifests:
             print(f"{len(snapshot.routes)} route(s): {names}{more}", file=sys.stderr)
 
 
-def with_domains(snapshot: Snapshot, domains: tuple[str, ...]) -> Snapshot:
-    """The snapshot with the command line's domains beside the class's own."""
-    if not domains:
-        return snapshot
-    together = tuple(dict.fromkeys((*snapshot.settings.domains, *domains)))
-    return replace(snapshot, settings=replace(snapshot.settings, domains=together))
+def overridden(snapshot: Snapshot, overrides: ClassOverrides) -> Snapshot:
+    """The snapshot with the command line's domains beside the class's own, and its cluster."""
+    settings = snapshot.settings
+    domains = tuple(dict.fromkeys((*settings.domains, *overrides.domains)))
+    return replace(
+        snapshot,
+        settings=replace(
+            settings,
+            domains=domains,
+            cluster_issuer=overrides.cluster_issuer or settings.cluster_issuer,
+            cluster_jwks=overrides.cluster_jwks or settings.cluster_jwks,
+        ),
+    )
