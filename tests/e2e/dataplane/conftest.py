@@ -29,6 +29,7 @@ from bucketroute_testing.gateway import (
 from bucketroute_testing.minio import Minio, MinioSettings
 from bucketroute_testing.oidc import OidcIssuer
 from bucketroute_testing.tally import BackendTally
+from bucketroute_testing.tenants import BACKEND_VERSIONED, tenant_options
 from bucketroute_testing.tls import CertificateFiles, make_certificate
 from bucketroute_testing.wire import WireBackend
 
@@ -58,6 +59,7 @@ def minio(tmp_path_factory: pytest.TempPathFactory, issuer: OidcIssuer) -> Itera
     try:
         # Unversioned: MinIO lists a prefix that holds nothing but delete markers.
         running.create_bucket(BACKEND_BUCKET)
+        running.create_bucket(BACKEND_VERSIONED, is_versioned=True)
         yield running
     finally:
         running.stop()
@@ -107,6 +109,14 @@ def tls_gateway(
     """A TLS front before `backend`."""
     options = GatewayOptions(tls=certificate)
     with running_gateway(tmp_path_factory.mktemp("tls-gateway"), backend, options) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def minio_gateway(minio: Minio, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A plaintext front before MinIO with the routes and callers of `tenants`."""
+    directory = tmp_path_factory.mktemp("tenants")
+    with running_gateway(directory, minio_backend(minio), tenant_options(minio)) as running:
         yield running
 
 
@@ -160,9 +170,9 @@ def shared_gateway(
 @pytest.fixture
 def recorded(shared_wire: WireBackend, shared_gateway: Gateway) -> WireBackend:
     """The backend with nothing recorded, scripted or stored; its STS was asked already."""
+    shared_wire.clear_scripts()
     with closing(shared_gateway.client()) as client:
         client.list_objects_v2(Bucket=BUCKET)
-    shared_wire.clear_scripts()
     shared_wire.store.buckets.clear()
     shared_wire.forget()
     return shared_wire

@@ -2,6 +2,7 @@
 is given.
 """
 
+import functools
 import socket
 import ssl
 import time
@@ -15,6 +16,7 @@ import boto3
 from botocore import UNSIGNED
 from botocore.config import Config
 
+from bucketroute_testing.leaks import LeakCheck
 from bucketroute_testing.signing import AccessKey
 from bucketroute_testing.wire_types import Headers
 
@@ -25,6 +27,12 @@ _READ_BYTES = 256 * 1024
 
 
 # boto3 has no types: Any is what its factories return.
+@functools.cache
+def _session() -> Any:
+    """One for the run: each new one reads boto3's models again, which takes longer than a test."""
+    return boto3.session.Session()
+
+
 def s3_client(
     endpoint: str,
     key: AccessKey | None,
@@ -33,11 +41,12 @@ def s3_client(
     checksums: ChecksumMode = "when_supported",
     addressing: AddressingStyle = "path",
     max_attempts: int = 1,
+    leaks: LeakCheck | None = None,
 ) -> Any:
     """A boto3 S3 client; `key` None is anonymous. One attempt by default: a test must see the first
     answer.
     """
-    return boto3.session.Session().client(
+    client = _session().client(
         "s3",
         endpoint_url=endpoint,
         region_name=REGION,
@@ -58,11 +67,12 @@ def s3_client(
             proxies={},
         ),
     )
+    return client if leaks is None else leaks.watch(client)
 
 
 def sts_client(endpoint: str, *, ca: Path | None = None) -> Any:
     """An unsigned boto3 STS client: AssumeRoleWithWebIdentity takes no signature."""
-    return boto3.session.Session().client(
+    return _session().client(
         "sts",
         endpoint_url=endpoint,
         region_name=REGION,
@@ -107,7 +117,9 @@ class RawClient:
         ca: Path | None = None,
         timeout_seconds: float = 30.0,
         receive_buffer_bytes: int | None = None,
+        leaks: LeakCheck | None = None,
     ) -> None:
+        self._leaks = leaks
         parts = urlsplit(endpoint)
         self._socket = socket.socket()
         self._socket.settimeout(timeout_seconds)
@@ -159,6 +171,8 @@ class RawClient:
         fields = {name.lower(): value for name, value in headers}
         has_no_body = method == "HEAD" or status in (204, 304)
         body = b"" if has_no_body else self._read_body(fields)
+        if self._leaks is not None:
+            self._leaks.check(dict(headers), body)
         return RawResponse(
             status=status, headers=headers, body=body, interim_statuses=tuple(interim)
         )

@@ -23,6 +23,7 @@ from bucketroute_testing.clients import (
     s3_client,
 )
 from bucketroute_testing.embedded import EmbeddedBackend
+from bucketroute_testing.leaks import LeakCheck
 from bucketroute_testing.manifests import (
     AccessRule,
     Manifest,
@@ -150,10 +151,17 @@ class Gateway:
             checksums=checksums,
             addressing=addressing,
             max_attempts=max_attempts,
+            leaks=self.leaks,
         )
 
     def anonymous_client(self) -> Any:
-        return s3_client(self.endpoint, None, ca=self.ca)
+        return s3_client(self.endpoint, None, ca=self.ca, leaks=self.leaks)
+
+    @property
+    def leaks(self) -> LeakCheck:
+        """What no response of this gateway may show."""
+        address = self.backend.endpoint.partition("//")[2]
+        return LeakCheck(secrets=(BACKEND_BUCKET, BACKEND_PREFIX, address))
 
     def put_headers(self, key: str, body: bytes) -> Headers:
         """Signed headers of a PutObject with the SHA-256 and the length of that body."""
@@ -166,7 +174,9 @@ class Gateway:
 
     def raw(self, *, timeout_seconds: float = 30.0) -> RawClient:
         """One connection on which a test sends exact bytes."""
-        return RawClient(self.endpoint, ca=self.ca, timeout_seconds=timeout_seconds)
+        return RawClient(
+            self.endpoint, ca=self.ca, timeout_seconds=timeout_seconds, leaks=self.leaks
+        )
 
 
 class StartGateway(Protocol):

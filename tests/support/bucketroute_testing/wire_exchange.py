@@ -73,6 +73,10 @@ async def _exactly(reader: asyncio.StreamReader, length: int) -> AsyncIterator[b
 async def send(
     writer: asyncio.StreamWriter, answer: Answer, method: str, *, must_close: bool
 ) -> None:
+    if answer.raw is not None:
+        writer.write(answer.raw)
+        await writer.drain()
+        raise ClosedEarlyError
     has_body = method != "HEAD" and answer.status not in (204, 304)
     lines = [f"HTTP/1.1 {answer.status} Scripted"]
     lines += [f"{name}: {value}" for name, value in answer.headers]

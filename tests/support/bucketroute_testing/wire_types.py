@@ -104,6 +104,7 @@ class Answer:
     `length_promised` overrides the Content-Length, so that a body can end too early.
     `dribble_bytes` sends the body in pieces of that size with `dribble_seconds` between them.
     `close_after_bytes` drops the connection after that many bytes of the body.
+    `raw` is sent instead of all that, then the connection closes: an answer that is no HTTP.
     """
 
     status: int = 200
@@ -117,6 +118,7 @@ class Answer:
     close_after_bytes: int | None = None
     is_chunked: bool = False
     close: bool = False
+    raw: bytes | None = None
 
     @property
     def body_length(self) -> int:
