@@ -17,6 +17,10 @@ import kopf
 
 from bucketroute_operator.shell.kube_api import Json, Resource
 
+# For peering, which is off. By default kopf asks for the user's name, and ends where the image has
+# none for the pod's user (getpass.getuser: KeyError).
+_IDENTITY: Any = "bucketroute-operator"
+
 Inbox = Callable[[Resource, "str | None", Json], None]
 
 
@@ -54,6 +58,7 @@ class Watch:
                 kopf.operator(
                     registry=self._registry,
                     settings=_settings(),
+                    identity=_IDENTITY,
                     standalone=True,
                     clusterwide=True,
                     stop_flag=self._stop,
