@@ -1,9 +1,16 @@
-"""Static settings of a data-plane process. What changes while it runs comes by snapshot."""
+"""Static settings of a data-plane process. What changes while it runs comes by snapshot.
+
+A pod's come from flags, else the environment, else defaults; all that is wrong is told at once.
+"""
 
 from __future__ import annotations
 
+import argparse
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +21,8 @@ class DataplaneSettings:
         seconds; 60 covers a throttled bucket.
     idle_seconds: between two bytes of a body, in either direction.
     drain_seconds: what requests in flight may still take after SIGTERM.
-    prefetch_credentials: whether a new route's credentials are fetched before its first request;
-        a gateway does, so that its status tells whether they can be had.
+    admin_host: where probes and metrics have a listener of their own; None has them, like the
+        probes, on the S3 listener, which is right on a laptop and tells clients too much in a pod.
     prefetch_credentials: whether a new route's credentials are fetched before its first request;
         a gateway does, so that its status tells whether they can be had.
     trust_env: whether HTTP(S)_PROXY counts for STS; off, since a token would go there.
@@ -34,3 +41,177 @@ class DataplaneSettings:
     drain_seconds: float = 60.0
     trust_env: bool = False
     prefetch_credentials: bool = False
+
+
+class SettingsError(Exception):
+    """All that is wrong with the settings, one line each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSettings:
+    """A pod's process: the data plane, and where its configuration comes from.
+
+    config_url: the operator's config server, `https://host[:port]`.
+    config_ca, config_ca_pem: what to trust there, as a file or as PEM text; one of the two.
+    state_directory: where the last snapshot is kept, secrets in it, so it must be in memory.
+    boot_directory: a mounted snapshot without secrets, for a start while the operator is away.
+    """
+
+    dataplane: DataplaneSettings
+    class_name: str
+    config_url: str
+    config_token_file: Path
+    config_ca: Path | None = None
+    config_ca_pem: str | None = None
+    state_directory: Path | None = None
+    boot_directory: Path | None = None
+    pod_uid: str = ""
+    log_level: str = "INFO"
+
+
+def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> PodSettings:
+    """Raises: SettingsError; SystemExit for --help and unknown flags."""
+    reader = _Reader(vars(_parser().parse_args(arguments)), environment)
+    reader.choice("mode", ("gateway",))
+    host, port = reader.address("listen", "0.0.0.0:9000")
+    admin_host, admin_port = reader.address("admin_listen", "0.0.0.0:9090")
+    certificate, key = reader.file("tls_certificate"), reader.file("tls_key")
+    if (certificate is None) != (key is None):
+        reader.problems.append("--tls-certificate and --tls-key go together")
+    ca, ca_pem = reader.path("config_ca"), reader.text("ca_pem")
+    if ca is None and ca_pem is None:
+        reader.problems.append("--config-ca or BUCKETROUTE_CA_PEM is needed")
+    settings = PodSettings(
+        dataplane=DataplaneSettings(
+            listen_host=host,
+            listen_port=port,
+            admin_host=admin_host,
+            admin_port=admin_port,
+            tls_certificate=certificate,
+            tls_key=key,
+            token_file=reader.path("sts_token_file"),
+            drain_seconds=reader.seconds("drain_seconds", 60.0),
+            prefetch_credentials=True,
+        ),
+        class_name=reader.text("class") or "default",
+        config_url=reader.https_url("config_url"),
+        config_token_file=reader.path("config_token_file", is_needed=True) or Path(),
+        config_ca=ca,
+        config_ca_pem=ca_pem,
+        state_directory=reader.directory("state_dir"),
+        boot_directory=reader.path("boot_dir"),
+        pod_uid=reader.text("pod_uid") or "",
+        log_level=reader.choice("log_level", ("INFO", "DEBUG", "WARNING", "ERROR")),
+    )
+    if reader.problems:
+        raise SettingsError("\n".join(reader.problems))
+    return settings
+
+
+class _Reader:
+    """Looks a setting up, and collects what is wrong instead of stopping at the first."""
+
+    def __init__(self, given: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
+        self._given = given
+        self._environment = environment
+        self.problems: list[str] = []
+
+    def text(self, name: str) -> str | None:
+        return self._given.get(name) or self._environment.get(_variable(name)) or None
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """The first choice is the default."""
+        value = self.text(name) or choices[0]
+        if value not in choices:
+            self.problems.append(f"{_flag(name)} is {value!r}, not one of {', '.join(choices)}")
+        return value
+
+    def path(self, name: str, *, is_needed: bool = False) -> Path | None:
+        """A path that may come to exist later: kubelet mounts some things late."""
+        value = self.text(name)
+        if value is None and is_needed:
+            self._miss(name)
+        return None if value is None else Path(value)
+
+    def file(self, name: str) -> Path | None:
+        path = self.path(name)
+        if path is not None and not path.is_file():
+            self.problems.append(f"{_flag(name)}: there is no file {path}")
+        return path
+
+    def directory(self, name: str) -> Path | None:
+        path = self.path(name)
+        if path is not None and not path.is_dir():
+            self.problems.append(f"{_flag(name)}: there is no folder {path}")
+        return path
+
+    def seconds(self, name: str, default: float) -> float:
+        value = self.text(name)
+        try:
+            seconds = default if value is None else float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds <= _MAX_SECONDS:
+            self.problems.append(f"{_flag(name)} is {value!r}, not a number of seconds")
+        return seconds
+
+    def address(self, name: str, default: str) -> tuple[str, int]:
+        value = self.text(name) or default
+        host, colon, port = value.rpartition(":")
+        is_port = port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 2**16
+        if not colon or not host or not is_port:
+            self.problems.append(f"{_flag(name)} is {value!r}, not HOST:PORT")
+            return "", 0
+        return host.strip("[]"), int(port)
+
+    def https_url(self, name: str) -> str:
+        value = self.text(name)
+        if value is None:
+            self._miss(name)
+            return ""
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):
+            self.problems.append(f"{_flag(name)} is {value!r}, not https://HOST[:PORT]")
+        return value.rstrip("/")
+
+    def _miss(self, name: str) -> None:
+        self.problems.append(f"{_flag(name)} or {_variable(name)} is needed")
+
+
+_MAX_SECONDS = 24 * 3600.0
+_HELP = {
+    "mode": "gateway: one data plane for many workloads",
+    "listen": "HOST:PORT of S3 and login (default 0.0.0.0:9000)",
+    "admin_listen": "HOST:PORT of probes and metrics (default 0.0.0.0:9090)",
+    "class": "the BucketRouteClass to serve (default: default)",
+    "config_url": "the operator's config server, https://HOST[:PORT]",
+    "config_ca": "PEM file of the authority to trust there",
+    "config_token_file": "service-account token for the config server, kept up to date by kubelet",
+    "sts_token_file": "service-account token for the backends' STS, kept up to date by kubelet",
+    "state_dir": "folder in memory where the last snapshot is kept",
+    "boot_dir": "folder with the mounted boot snapshot",
+    "pod_uid": "the pod's UID, for the operator's count of data planes",
+    "tls_certificate": "certificate of the S3 listener; without it clients speak plain HTTP",
+    "tls_key": "its key",
+    "drain_seconds": "what requests may take after SIGTERM (default 60)",
+    "log_level": "INFO, DEBUG, WARNING or ERROR",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bucketroute-dataplane",
+        description="Serves the S3 routes of one class. `ready` and `live` are the probes.",
+        epilog="Each flag may be given as BUCKETROUTE_NAME in the environment instead.",
+    )
+    for name, text in _HELP.items():
+        parser.add_argument(_flag(name), dest=name, help=text)
+    return parser
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return "BUCKETROUTE_" + name.upper()

@@ -14,10 +14,22 @@ from bucketroute_dataplane.shell.metrics import Metrics
 
 
 def admin_app(metrics: Metrics, *, is_ready: Callable[[], bool]) -> Starlette:
-    """`/-/live`, `/-/ready` (503 until a snapshot is served, and while draining), `/-/metrics`.
+    """The probes, `/-/metrics`, and the same as `/metrics` for the listener of its own."""
 
-    `/metrics` is the same, for the listener of its own.
-    """
+    async def exposition(_: Request) -> Response:
+        return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    metrics_routes = [Route("/-/metrics", exposition), Route("/metrics", exposition)]
+    return Starlette(routes=[*_probes(is_ready), *metrics_routes])
+
+
+def probes_app(*, is_ready: Callable[[], bool]) -> Starlette:
+    """`/-/live` and `/-/ready` only: metrics name every tenant's routes."""
+    return Starlette(routes=_probes(is_ready))
+
+
+def _probes(is_ready: Callable[[], bool]) -> list[Route]:
+    """Ready is 503 until a snapshot is served, and while draining."""
 
     async def live(_: Request) -> Response:
         return PlainTextResponse("live\n")
@@ -27,14 +39,4 @@ def admin_app(metrics: Metrics, *, is_ready: Callable[[], bool]) -> Starlette:
             return PlainTextResponse("ready\n")
         return PlainTextResponse("not ready\n", status_code=503)
 
-    async def exposition(_: Request) -> Response:
-        return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-    return Starlette(
-        routes=[
-            Route("/-/live", live),
-            Route("/-/ready", ready),
-            Route("/-/metrics", exposition),
-            Route("/metrics", exposition),
-        ]
-    )
+    return [Route("/-/live", live), Route("/-/ready", ready)]

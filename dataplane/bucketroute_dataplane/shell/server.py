@@ -9,7 +9,7 @@ import random
 import socket
 import sys
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from time import perf_counter, time
@@ -23,9 +23,10 @@ from bucketroute_dataplane.core.sealing import SealingRing
 from bucketroute_dataplane.core.session import SessionSealer
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
-from bucketroute_dataplane.shell.app import admin_app
+from bucketroute_dataplane.shell.app import admin_app, probes_app
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
 from bucketroute_dataplane.shell.clock import SystemClock
+from bucketroute_dataplane.shell.credential_events import CredentialObserver
 from bucketroute_dataplane.shell.credential_health import CredentialHealth
 from bucketroute_dataplane.shell.credentials import CredentialCache
 from bucketroute_dataplane.shell.front import S3Front
@@ -49,15 +50,23 @@ KEEP_ALIVE_SECONDS = 75
 
 
 @asynccontextmanager
-async def dataplane(settings: DataplaneSettings, store: SnapshotStore) -> AsyncIterator[Services]:
-    """The shared services of a process, closed in reverse order at the end."""
+async def dataplane(
+    settings: DataplaneSettings,
+    store: SnapshotStore,
+    *,
+    observers: Sequence[CredentialObserver] = (),
+) -> AsyncIterator[Services]:
+    """The shared services of a process, closed in reverse order at the end.
+
+    `observers` hear of the backends' credentials.
+    """
     clock = SystemClock()
     watchdog = Watchdog()
     sts = StsClient(clock=clock)
     health = CredentialHealth()
     exchanger = WebIdentityExchanger(tokens=TokenFile(settings.token_file), sts=sts, clock=clock)
     cache = CredentialCache(
-        exchanger=exchanger, clock=clock, jitter=random.random, observers=[health]
+        exchanger=exchanger, clock=clock, jitter=random.random, observers=[health, *observers]
     )
     issuer_keys = IssuerKeys(JwksClient(clock=clock), clock=clock)
     ring = SealingRing((), os.urandom)
@@ -127,11 +136,13 @@ class DataplaneServer:
         self._is_draining = False
         self._task: asyncio.Task[None] | None = None
         settings = services.settings
-        self._socket = _listening_socket(settings.listen_host, settings.listen_port)
+        self._socket = listening_socket(settings.listen_host, settings.listen_port)
         front = S3Front(services)
-        self._server = _Server(
+        self._server = QuietServer(
             uvicorn.Config(
-                admin_app(services.metrics, is_ready=self.is_ready),
+                probes_app(is_ready=self.is_ready)
+                if settings.admin_host
+                else admin_app(services.metrics, is_ready=self.is_ready),
                 http=s3_protocol(front.serve, services.watchdog),
                 ws="none",
                 lifespan="off",
@@ -173,7 +184,7 @@ class DataplaneServer:
         return self._services.store.index is not None and not self._is_draining
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """Signals are the program's own matter, not the listener's."""
 
     @contextmanager
@@ -181,7 +192,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _listening_socket(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
