@@ -237,13 +237,14 @@ class CredentialReporter:
             await self._changed.wait()
             self._changed.clear()
             try:
-                await self._tell()
+                await self.tell()
             except ChannelError as exc:
                 log.info("a report was not taken: %s", exc)
                 self._changed.set()
             await self._clock.sleep(REPORTED_EVERY_SECONDS)
 
-    async def _tell(self) -> None:
+    async def tell(self) -> None:
+        """Sends what is new. Raises: ChannelError."""
         held = self._channel.held
         if held is None:
             return

@@ -55,7 +55,7 @@ class CertificateStore:
             certificates = await self._read_or_renew()
             serving, bundle = certificates.serving, certificates.bundle
         if serving != self._serving:
-            await asyncio.to_thread(_load, self.context, serving)
+            await asyncio.to_thread(load_pair, self.context, serving)
             self._serving = serving
             log.info("serving certificate loaded expires=%s", expires_at(serving).isoformat())
         await self._publish_bundle(bundle)
@@ -153,7 +153,7 @@ def _data(certificates: Certificates) -> dict[str, str]:
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
 
 
-def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
+def load_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
     """`ssl` takes a chain from files only; new handshakes use it, open connections keep theirs."""
     with tempfile.TemporaryDirectory() as directory:
         certificate, key = Path(directory, "tls.crt"), Path(directory, "tls.key")

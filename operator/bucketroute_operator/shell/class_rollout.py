@@ -126,7 +126,7 @@ class ClassRollout:
             or candidate.secrets != current.secrets
             or self.channel.required_epoch >= current.version.epoch
         )
-        if not is_new or self._is_held(candidate, previous):
+        if self._is_held(candidate, previous) or not is_new:
             return False
         version = self._next_version()
         reservations = self._reserved(previous, rendering)

@@ -35,7 +35,8 @@ log = logging.getLogger("bucketroute.operator.reconciler")
 ALLOW_MASS_DELETE = "bucketroute.io/allow-mass-delete"
 QUIET_SECONDS = 0.25
 LATEST_SECONDS = 2.0
-STATUS_BATCH_SECONDS = 0.2
+STATUS_QUIET_SECONDS = 0.05
+STATUS_LATEST_SECONDS = 0.25
 RETRY_SECONDS = 2.0
 
 
@@ -62,7 +63,7 @@ class Reconciler:
         self._rollouts: dict[str, ClassRollout] = {}
         self._compilation: Compilation | None = None
         self._content = Debounce(quiet=QUIET_SECONDS, latest=LATEST_SECONDS)
-        self._status = Debounce(quiet=STATUS_BATCH_SECONDS / 2, latest=STATUS_BATCH_SECONDS)
+        self._status = Debounce(quiet=STATUS_QUIET_SECONDS, latest=STATUS_LATEST_SECONDS)
         self._relist_wanted = asyncio.Event()
 
     def seen(self, resource: Resource, kind: str | None, raw: Json) -> None:

@@ -13,6 +13,8 @@ from time import monotonic
 from bucketroute_operator.core.compilation import ClassResult
 from bucketroute_operator.core.conditions import (
     ClassOutcome,
+    RouteOutcome,
+    Status,
     backend_status,
     class_status,
     condition_of,
@@ -37,6 +39,7 @@ from bucketroute_operator.shell.store import ObjectStore
 log = logging.getLogger("bucketroute.operator.status")
 
 WRITES_AT_ONCE = 20
+ROUTES_AT_ONCE = 200  # a few milliseconds
 CLASS_EVERY_SECONDS = 5.0
 RETRIED_AFTER_SECONDS = 5.0
 
@@ -57,6 +60,16 @@ class _Pass:
         self.look_again_seconds = seconds if known is None else min(known, seconds)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """`before` is the very object that was compared with."""
+
+    outcome: RouteOutcome
+    before: Status
+    status: dict[str, object]
+    is_same: bool
+
+
 class StatusWriter:
     def __init__(
         self,
@@ -74,6 +87,8 @@ class StatusWriter:
         self._events = events
         self._metrics = metrics
         self._clock = clock
+        # What came of each route last time, by UID: most are as they were, and comparing is dear.
+        self._compared: dict[str, _Compared] = {}
         self._class_written: dict[str, float] = {}
         self._converged: dict[str, str] = {}
 
@@ -83,7 +98,7 @@ class StatusWriter:
             now=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             views={name: self._view.of_class(item) for name, item in inputs.rollouts.items()},
         )
-        programmed_counts = self._routes(inputs, todo)
+        programmed_counts = await self._routes(inputs, todo)
         for backend in inputs.compilation.backends:
             before = self._store.status(BACKENDS, backend.metadata.ref)
             self._add(todo, BACKENDS, backend.metadata, backend_status(backend, before, todo.now))
@@ -95,22 +110,29 @@ class StatusWriter:
             todo.again_in(RETRIED_AFTER_SECONDS)
         return todo.look_again_seconds
 
-    def _routes(self, inputs: StatusInputs, todo: _Pass) -> Counter[str]:
+    async def _routes(self, inputs: StatusInputs, todo: _Pass) -> Counter[str]:
         """Returns the number of programmed routes of each class."""
         programmed_counts: Counter[str] = Counter()
         counts: Counter[tuple[str, str, str]] = Counter()
-        for result in inputs.compilation.routes:
+        former, self._compared = self._compared, {}
+        for number, result in enumerate(inputs.compilation.routes):
+            if number % ROUTES_AT_ONCE == 0:
+                await asyncio.sleep(0)
             view = todo.views.get(result.class_name)
             before = self._store.status(ROUTES, result.metadata.ref)
             outcome = self._view.route(result, view, before)
-            status = route_status(outcome, before, todo.now)
-            tally(counts, result.class_name, status)
+            compared = former.get(result.metadata.uid)
+            if compared is None or compared.before is not before or compared.outcome != outcome:
+                compared = _compare(outcome, before, todo.now)
+            self._compared[result.metadata.uid] = compared
+            tally(counts, result.class_name, compared.status)
             programmed_counts[result.class_name] += outcome.programmed.status == "True"
-            wait = self._view.settling_seconds(outcome, view)
-            if wait > 0 and not is_same(status, before):
-                todo.again_in(wait)
-            else:
-                self._add(todo, ROUTES, result.metadata, status)
+            if not compared.is_same:
+                wait = self._view.settling_seconds(outcome, view)
+                if wait > 0:
+                    todo.again_in(wait)
+                else:
+                    todo.writes.append((ROUTES, result.metadata, compared.status))
         self._metrics.routes.clear()
         for labels, count in counts.items():
             self._metrics.routes.labels(*labels).set(count)
@@ -186,6 +208,11 @@ class StatusWriter:
         if result == "success" and resource is ROUTES:
             await self._events.transitions(metadata, before, status)
         return result != "failure"
+
+
+def _compare(outcome: RouteOutcome, before: Status, now: str) -> _Compared:
+    status = route_status(outcome, before, now)
+    return _Compared(outcome=outcome, before=before, status=status, is_same=is_same(status, before))
 
 
 def _is_ready(status: Mapping[str, object]) -> bool:

@@ -19,6 +19,7 @@ from bucketroute_operator.shell.kube_api import Json, Resource
 
 # UIDs of deleted objects that are remembered: enough for a namespace-wide clean-up, 100 bytes each.
 _REMEMBERED_DELETIONS = 20_000
+_NO_STATUS: Mapping[str, object] = {}
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -121,7 +122,7 @@ class ObjectStore:
     def status(self, resource: Resource, ref: ObjectRef) -> Mapping[str, object]:
         """The status as last seen at the API server; empty if there is none."""
         known = self._of(resource).objects.get((ref.namespace, ref.name))
-        return {} if known is None else known.status
+        return _NO_STATUS if known is None else known.status
 
     def object_set(self, referred: Iterable[ParsedObject] = ()) -> ObjectSet:
         """The parsed objects, with `referred` (Secrets, ConfigMaps) beside them."""
@@ -137,7 +138,7 @@ class ObjectStore:
         metadata = raw.get("metadata") or {}
         known = of_kind.objects.get(key)
         content = _content(metadata)
-        status = raw.get("status") or {}
+        status = raw.get("status") or _NO_STATUS
         is_same_content = known is not None and known.content == content
         try:
             # Parsing is the dear part, and most events are our own writes of a status.
@@ -152,7 +153,8 @@ class ObjectStore:
             uid=str(metadata.get("uid", "")),
             resource_version=str(metadata.get("resourceVersion", "")),
             parsed=parsed,
-            status=status,
+            # The same object as long as it says the same: others compare by identity.
+            status=known.status if known is not None and known.status == status else status,
             annotations=metadata.get("annotations") or {},
             content=content,
             serial=self._serial,
