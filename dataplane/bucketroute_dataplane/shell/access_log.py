@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -71,27 +71,39 @@ class AccessRecord:
     def line(self, moment: str) -> str:
         """One JSON object; durations in milliseconds.
 
-        Written by hand, as this is done for every request: what is free text goes through
-        `_quoted`, the rest cannot hold a character that JSON escapes.
+        Written by hand, as this is done for every request. What is free text is looked at all at
+        once: it hardly ever holds a character that JSON escapes.
         """
+        texts = (self.client_address, self.caller, self.route, self.method, self.bucket, self.key)
+        record = self if _is_plain("".join(texts)) else self._escaped()
+        return record._line(moment)
+
+    def _line(self, moment: str) -> str:
         spans = "".join(
             [f',"{name}Ms":{(end - begin) * 1000:.1f}' for name, begin, end in self._spans()]
         )
-        extra = (
-            ("errorCode", self.error_code),
-            ("detail", self.detail),
-            ("backendRequestId", self.backend_request_id),
-        )
-        optional = "".join([f',"{name}":{_quoted(text)}' for name, text in extra if text])
         return (
-            f'{{"time":"{moment}","requestId":"{self.request_id}"'
-            f',"client":{_quoted(self.client_address)},"caller":{_quoted(self.caller)}'
-            f',"route":{_quoted(self.route)},"operation":"{self.operation}"'
-            f',"method":{_quoted(self.method)},"bucket":{_quoted(self.bucket)}'
-            f',"key":{_quoted(self.key)},"status":{self.status}'
+            f'{{"time":"{moment}","requestId":"{self.request_id}","client":"{self.client_address}"'
+            f',"caller":"{self.caller}","route":"{self.route}","operation":"{self.operation}"'
+            f',"method":"{self.method}","bucket":"{self.bucket}","key":"{self.key}"'
+            f',"status":{self.status}'
             f',"bytesIn":{self.bytes_in},"bytesOut":{self.bytes_out}'
-            f',"durationMs":{(self.ended - self.started) * 1000:.1f}{spans}{optional}}}'
+            f',"durationMs":{(self.ended - self.started) * 1000:.1f}{spans}{self._optional()}}}'
         )
+
+    def _escaped(self) -> AccessRecord:
+        """The same record with its free text as JSON wants it inside of quotes."""
+        names = ("client_address", "caller", "route", "method", "bucket", "key")
+        texts = {name: _quoted(getattr(self, name))[1:-1] for name in names}
+        return replace(self, **texts)
+
+    def _optional(self) -> str:
+        text = f',"errorCode":"{self.error_code}"' if self.error_code else ""
+        if self.detail:
+            text += f',"detail":{_quoted(self.detail)}'
+        if self.backend_request_id:
+            text += f',"backendRequestId":{_quoted(self.backend_request_id)}'
+        return text
 
 
 def _quoted(text: str) -> str:
