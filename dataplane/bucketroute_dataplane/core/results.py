@@ -17,14 +17,19 @@ from bucketroute_dataplane.core.errors import ERRORS, BackendUnavailableError, S
 from bucketroute_dataplane.core.names import BucketNames, encode_key
 from bucketroute_dataplane.core.request import S3Request
 
-# Operation → root elements; S3's documentation and S3 itself disagree about one of them.
+# Operation → root elements, the first of which the client gets: S3's documentation, S3 itself and
+# MinIO (github.com/minio/minio, `getObjectAttributesResponse`) disagree about one of them.
 _ROOTS: Mapping[str, tuple[str, ...]] = {
     "CreateMultipartUpload": ("InitiateMultipartUploadResult",),
     "CompleteMultipartUpload": ("CompleteMultipartUploadResult",),
     "ListParts": ("ListPartsResult",),
     "CopyObject": ("CopyObjectResult",),
     "UploadPartCopy": ("CopyPartResult",),
-    "GetObjectAttributes": ("GetObjectAttributesResponse", "GetObjectAttributesOutput"),
+    "GetObjectAttributes": (
+        "GetObjectAttributesResponse",
+        "GetObjectAttributesOutput",
+        "getObjectAttributesResponse",
+    ),
     "GetObjectTagging": ("Tagging",),
 }
 # These may answer success with nothing in it.
@@ -112,10 +117,11 @@ def rewrite_result(
     if root.tag == "Error":
         resource = request.resource
         return rewrite_error(200, text, names, resource=resource, request_id=request_id)
-    if root.tag not in _ROOTS.get(operation_name, ()):
+    roots = _ROOTS.get(operation_name, ())
+    if root.tag not in roots:
         detail = f"{operation_name}: the backend sent {root.tag[:64]}"
         raise BackendUnavailableError("ServiceUnavailable", detail)
-    return xml.document(root.tag, _fields(root, names, _own_fields(request, root, names)))
+    return xml.document(roots[0], _fields(root, names, _own_fields(request, root, names)))
 
 
 def _parse(operation_name: str, text: bytes) -> Element:
