@@ -93,9 +93,15 @@ class AccessRecord:
 
     def _escaped(self) -> AccessRecord:
         """The same record with its free text as JSON wants it inside of quotes."""
-        names = ("client_address", "caller", "route", "method", "bucket", "key")
-        texts = {name: _quoted(getattr(self, name))[1:-1] for name in names}
-        return replace(self, **texts)
+        return replace(
+            self,
+            client_address=_quoted(self.client_address)[1:-1],
+            caller=_quoted(self.caller)[1:-1],
+            route=_quoted(self.route)[1:-1],
+            method=_quoted(self.method)[1:-1],
+            bucket=_quoted(self.bucket)[1:-1],
+            key=_quoted(self.key)[1:-1],
+        )
 
     def _optional(self) -> str:
         text = f',"errorCode":"{self.error_code}"' if self.error_code else ""

@@ -1,0 +1,20 @@
+"""Keeps freed body buffers from staying with the process."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# mallopt(3): blocks of at least this size are mapped, and unmapped when they are freed.
+_M_MMAP_THRESHOLD = -3
+THRESHOLD_BYTES = 256 * 1024
+
+
+def return_freed_buffers() -> None:
+    """Fixes glibc's mmap threshold, which it would raise to the size of the buffers it sees freed:
+    after a burst of uploads their memory would stay on the heap. Elsewhere nothing is done."""
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, THRESHOLD_BYTES)
