@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import sys
 
-# mallopt(3): blocks of at least this size are mapped, and unmapped when they are freed.
+# mallopt(3): blocks of at least this size are mapped, and unmapped when they are freed. Pieces of
+# streamed bodies (up to 256 KiB) stay below: mapping each of them would cost more than copying.
 _M_MMAP_THRESHOLD = -3
-THRESHOLD_BYTES = 256 * 1024
+THRESHOLD_BYTES = 1024 * 1024
 
 
 def return_freed_buffers() -> None:
