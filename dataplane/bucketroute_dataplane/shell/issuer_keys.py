@@ -63,6 +63,7 @@ class IssuerKeys:
         self._clock = clock
         self._cluster: str | None = None
         self._entries: dict[str, _Entry] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def update(self, settings: ClassSettings) -> None:
         """Use the cluster's keys and the list of issuers of this snapshot from now on."""
@@ -99,10 +100,9 @@ class IssuerKeys:
 
     async def close(self) -> None:
         """End what is being fetched, and the connections."""
-        tasks = [entry.fetching for entry in self._entries.values() if entry.fetching is not None]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._fetcher.close()
 
     def _age(self, entry: _Entry) -> float:
@@ -117,6 +117,8 @@ class IssuerKeys:
             entry.tried_at = now
             work = self._poll(entry) if issuer.is_cluster else self._fetch(issuer.issuer, entry)
             entry.fetching = asyncio.create_task(work)
+            self._tasks.add(entry.fetching)
+            entry.fetching.add_done_callback(self._tasks.discard)
         # A caller that goes away must not take the fetch from the others.
         await asyncio.shield(entry.fetching)
 
