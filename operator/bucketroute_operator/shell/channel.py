@@ -56,7 +56,7 @@ class ClassChannel:
         self._jitter = jitter
         self._steps: deque[tuple[ConfigVersion, frozenset[RouteKey]]] = deque(maxlen=DELTA_VERSIONS)
         self._published = asyncio.Event()
-        self._parked = 0
+        self._waiting: set[asyncio.Event] = set()
         self._pods: dict[str, _Pod] = {}
         self.required_epoch = 0
 
@@ -83,6 +83,11 @@ class ClassChannel:
         self._published.set()
         self._published = asyncio.Event()
         return changed
+
+    def release(self) -> None:
+        """Ends all waiting with nothing, so that everybody looks for another replica."""
+        for superseded in self._waiting:
+            superseded.set()
 
     def is_gateway(self, caller: Caller) -> bool:
         gateway = self.gateway
@@ -190,18 +195,18 @@ class ClassChannel:
             if pod.poll is not None:
                 pod.poll.set()
             pod.poll = superseded
-        self._parked += 1
+        self._waiting.add(superseded)
         try:
             yield superseded
         finally:
-            self._parked -= 1
+            self._waiting.remove(superseded)
             if pod is not None and pod.poll is superseded:
                 pod.poll = None
 
     async def _park(
         self, published: asyncio.Event, superseded: asyncio.Event, seconds: float
     ) -> None:
-        is_crowded = self._parked > JITTERED_ABOVE
+        is_crowded = len(self._waiting) > JITTERED_ABOVE
         waits = [asyncio.ensure_future(event.wait()) for event in (published, superseded)]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -251,8 +256,10 @@ class Channels:
         channel = self._channels.get(class_name)
         return None if channel is None or channel.current is None else channel
 
-    def remove(self, class_name: str) -> None:
-        self._channels.pop(class_name, None)
+    def stop_leading(self) -> None:
+        self.is_leading = False
+        for channel in self:
+            channel.release()
 
     def __iter__(self) -> Iterator[ClassChannel]:
         return iter(list(self._channels.values()))

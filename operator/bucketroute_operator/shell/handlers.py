@@ -21,6 +21,9 @@ from bucketroute_operator.shell.kube_api import Json, Resource
 # none for the pod's user (getpass.getuser: KeyError).
 _IDENTITY: Any = "bucketroute-operator"
 
+# It ends its streams in well under a second; the process ends without it if it does not.
+_STOP_SECONDS = 5.0
+
 Inbox = Callable[[Resource, "str | None", Json], None]
 
 
@@ -46,11 +49,11 @@ class Watch:
         logging.getLogger("kopf").setLevel(logging.ERROR)
         self._thread.start()
 
-    async def stop(self, seconds: float = 5.0) -> None:
+    async def stop(self) -> None:
         self._stop.set()
         if self._thread.ident is None:
             return
-        await asyncio.to_thread(self._thread.join, seconds)
+        await asyncio.to_thread(self._thread.join, _STOP_SECONDS)
 
     def _run(self) -> None:
         try:

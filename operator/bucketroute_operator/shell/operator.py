@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from time import monotonic, time
+from typing import Protocol
 
 from bucketroute_operator.settings import OperatorSettings
 from bucketroute_operator.shell.callers import Callers
@@ -16,13 +18,13 @@ from bucketroute_operator.shell.config_server import ConfigServer
 from bucketroute_operator.shell.default_class import ensure_default_class
 from bucketroute_operator.shell.events import Events
 from bucketroute_operator.shell.gateway_pods import GatewayPods
-from bucketroute_operator.shell.handlers import Watch
+from bucketroute_operator.shell.handlers import Inbox, Watch
 from bucketroute_operator.shell.injector_settings import InjectorSettings
-from bucketroute_operator.shell.kube_api import WATCHED, Kube, KubeError
-from bucketroute_operator.shell.leader import LeaderElection, LeadershipLostError
+from bucketroute_operator.shell.kube_api import WATCHED, Kube, KubeError, Resource
+from bucketroute_operator.shell.leader import LeaderElection
 from bucketroute_operator.shell.listeners import admin_app, listening
 from bucketroute_operator.shell.metrics import Metrics
-from bucketroute_operator.shell.reconciler import Reconciler, ReconcilerParts
+from bucketroute_operator.shell.reconciler import Pace, Reconciler, ReconcilerParts
 from bucketroute_operator.shell.references import References
 from bucketroute_operator.shell.sealing_keys import SealingKeys
 from bucketroute_operator.shell.status_view import StatusView
@@ -34,10 +36,21 @@ log = logging.getLogger("bucketroute.operator")
 LEASE_NAME = "bucketroute-operator"
 LIST_EVERY_SECONDS = 60.0
 POLL_EVERY_SECONDS = 60.0
-PODS_EVERY_SECONDS = 2.0
 # kubelet restarts a replica that has not seen the cluster for so long.
 STALE_AFTER_SECONDS = 300.0
-START_RETRY_SECONDS = 2.0
+
+
+class Watching(Protocol):
+    """What `handlers.Watch` is; `failed` is set by `start`."""
+
+    failed: asyncio.Future[None] | None
+
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+WatchFactory = Callable[[Iterable[Resource], Inbox], Watching]
 
 
 class WatchEndedError(Exception):
@@ -47,11 +60,22 @@ class WatchEndedError(Exception):
 class Operator:
     """`run` until it is cancelled.
 
-    Raises from `run`: LeadershipLostError, FencedError, WatchEndedError: in each case another
-    process, perhaps the next one here, takes over.
+    Raises from `run`: LeadershipLostError, FencedError, WatchEndedError, in a group: in each case
+    another process, perhaps the next one here, takes over.
     """
 
-    def __init__(self, kube: Kube, settings: OperatorSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        settings: OperatorSettings,
+        metrics: Metrics,
+        *,
+        watch: WatchFactory = Watch,
+        pace: Pace | None = None,
+    ) -> None:
+        self.config_address: tuple[str, int] | None = None
+        self._watch = watch
+        self._pace = pace or Pace()
         self._kube = kube
         self._settings = settings
         self._metrics = metrics
@@ -78,8 +102,10 @@ class Operator:
                     StatusView(self._store, self._pods),
                     Events(kube, settings.identity),
                     metrics,
+                    retry_seconds=self._pace.retry,
                 ),
                 metrics=metrics,
+                pace=self._pace,
             )
         )
         self._listed_at: float | None = None
@@ -104,6 +130,7 @@ class Operator:
                 )
             )
             log.info("config server listens host=%s port=%d", host, port)
+            self.config_address = (host, port)
             self._is_serving = True
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_certificate())
@@ -118,7 +145,7 @@ class Operator:
         )
         await election.acquire()
         self._metrics.leader.set(1)
-        watch = Watch(WATCHED, self._reconciler.seen)
+        watch = self._watch(WATCHED, self._reconciler.seen)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(election.hold())
@@ -132,7 +159,7 @@ class Operator:
                 group.create_task(self._keep_polling())
                 group.create_task(self._keep_counting_pods())
         finally:
-            self._channels.is_leading = False
+            self._channels.stop_leading()
             self._metrics.leader.set(0)
             await watch.stop()
             await election.release()
@@ -149,7 +176,7 @@ class Operator:
                 break
             except KubeError as exc:
                 log.warning("the cluster could not be read, trying again: %s", exc)
-                await asyncio.sleep(START_RETRY_SECONDS)
+                await asyncio.sleep(self._pace.retry)
         await self._cluster_keys.refresh()
         await self._references.refresh(self._store, only_new=True)
 
@@ -187,7 +214,7 @@ class Operator:
 
     async def _keep_counting_pods(self) -> None:
         while True:
-            await asyncio.sleep(PODS_EVERY_SECONDS)
+            await asyncio.sleep(self._pace.pods)
             try:
                 if await self._pods.refresh():
                     self._said()
@@ -201,7 +228,7 @@ class Operator:
                 break
             except (KubeError, OSError, ValueError) as exc:
                 log.warning("no certificate to serve with, trying again: %s", exc)
-                await asyncio.sleep(START_RETRY_SECONDS)
+                await asyncio.sleep(self._pace.retry)
         self._metrics.certificate_expiry.set(self._certificates.expires_at())
 
     async def _keep_certificate(self) -> None:
@@ -218,10 +245,7 @@ class Operator:
         return monotonic() - self._listed_at < STALE_AFTER_SECONDS
 
 
-async def _until_it_ends(watch: Watch) -> None:
+async def _until_it_ends(watch: Watching) -> None:
     assert watch.failed is not None
     await watch.failed
     raise WatchEndedError("the watch has ended")
-
-
-__all__ = ["LeadershipLostError", "Operator", "WatchEndedError"]

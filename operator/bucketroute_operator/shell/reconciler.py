@@ -33,11 +33,19 @@ from bucketroute_operator.shell.wake import Debounce
 log = logging.getLogger("bucketroute.operator.reconciler")
 
 ALLOW_MASS_DELETE = "bucketroute.io/allow-mass-delete"
-QUIET_SECONDS = 0.25
-LATEST_SECONDS = 2.0
-STATUS_QUIET_SECONDS = 0.05
-STATUS_LATEST_SECONDS = 0.25
-RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds. A burst of changes is one publication, a burst of acknowledgements one status."""
+
+    quiet: float = 0.25
+    latest: float = 2.0
+    status_quiet: float = 0.05
+    status_latest: float = 0.25
+    retry: float = 2.0
+    relist: float = 1.0
+    pods: float = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +62,8 @@ class ReconcilerParts:
     injector_settings: InjectorSettings
     status_writer: StatusWriter
     metrics: Metrics
-    clock: Callable[[], float] = field(default=monotonic)
+    pace: Pace = field(default_factory=Pace)
+    clock: Callable[[], float] = monotonic
 
 
 class Reconciler:
@@ -62,8 +71,9 @@ class Reconciler:
         self._parts = parts
         self._rollouts: dict[str, ClassRollout] = {}
         self._compilation: Compilation | None = None
-        self._content = Debounce(quiet=QUIET_SECONDS, latest=LATEST_SECONDS)
-        self._status = Debounce(quiet=STATUS_QUIET_SECONDS, latest=STATUS_LATEST_SECONDS)
+        pace = parts.pace
+        self._content = Debounce(quiet=pace.quiet, latest=pace.latest)
+        self._status = Debounce(quiet=pace.status_quiet, latest=pace.status_latest)
         self._relist_wanted = asyncio.Event()
 
     def seen(self, resource: Resource, kind: str | None, raw: Json) -> None:
@@ -95,7 +105,9 @@ class Reconciler:
                 await self._relist_wanted.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(1.0)  # a re-LIST of kopf's is an event for each object
+        await asyncio.sleep(
+            self._parts.pace.relist
+        )  # a re-LIST of kopf's is an event for each object
         self._relist_wanted.clear()
 
     async def run(self) -> None:
@@ -111,7 +123,7 @@ class Reconciler:
                 log.warning("the API server failed us, trying again: %s", exc)
                 self._content.mark()
                 wait = None
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._parts.pace.retry)
             await self._content.wait(wait)
 
     async def run_status(self) -> None:

@@ -41,7 +41,6 @@ log = logging.getLogger("bucketroute.operator.status")
 WRITES_AT_ONCE = 20
 ROUTES_AT_ONCE = 200  # a few milliseconds
 CLASS_EVERY_SECONDS = 5.0
-RETRIED_AFTER_SECONDS = 5.0
 
 Write = tuple[Resource, Metadata, dict[str, object]]
 
@@ -79,6 +78,7 @@ class StatusWriter:
         events: Events,
         metrics: Metrics,
         *,
+        retry_seconds: float,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._kube = kube
@@ -86,6 +86,7 @@ class StatusWriter:
         self._view = view
         self._events = events
         self._metrics = metrics
+        self._retry_seconds = retry_seconds
         self._clock = clock
         # What came of each route last time, by UID: most are as they were, and comparing is dear.
         self._compared: dict[str, _Compared] = {}
@@ -107,7 +108,7 @@ class StatusWriter:
         # What is broken goes first: at 100 writes a second a cold start takes a while.
         todo.writes.sort(key=lambda item: _is_ready(item[2]))
         if not await self._write_all(todo.writes):
-            todo.again_in(RETRIED_AFTER_SECONDS)
+            todo.again_in(self._retry_seconds)
         return todo.look_again_seconds
 
     async def _routes(self, inputs: StatusInputs, todo: _Pass) -> Counter[str]:

@@ -19,13 +19,15 @@ from bucketroute_operator.shell.kube_api import (
     Resource,
 )
 
+Watcher = Callable[[Resource, str, Json], None]
 Fault = Callable[[str, Resource, str], KubeError | None]
 Key = tuple[str, str, str]
 
 
 class FakeKube:
     """`calls` counts (verb, kind). `fault` may answer a call (verb, resource, name) with an error;
-    `fault_after` does so after the call was carried out, as when an answer is lost.
+    `fault_after` does so after the call was carried out, as when an answer is lost. `watcher` is
+    told of every change, in order.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,7 @@ class FakeKube:
         self.calls: Counter[tuple[str, str]] = Counter()
         self.fault: Fault = lambda verb, resource, name: None
         self.fault_after: Fault = lambda verb, resource, name: None
+        self.watcher: Watcher = lambda resource, kind, raw: None
         self._versions = count(1)
         self._uids = count(1)
 
@@ -51,13 +54,17 @@ class FakeKube:
             **stored["metadata"],
             "resourceVersion": str(next(self._versions)),
         }
+        if known is not None and known.get("spec") != stored.get("spec"):
+            stored["metadata"]["generation"] = known["metadata"]["generation"] + 1
         self.objects[key] = stored
+        self.watcher(resource, "ADDED" if known is None else "MODIFIED", copy.deepcopy(stored))
         return copy.deepcopy(stored)
 
     def remove(self, resource: Resource, namespace: str, name: str) -> Json:
         """Deletes as somebody else; returns the last state, as a DELETED event has it."""
         gone = self.objects.pop((resource.kind, namespace, name))
         gone["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.watcher(resource, "DELETED", copy.deepcopy(gone))
         return gone
 
     def peek(self, resource: Resource, namespace: str, name: str) -> Json:

@@ -1,0 +1,226 @@
+"""The whole operator against an API server in memory, with pods on the real config channel."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from bucketroute_operator.shell.kube_api import (
+    BACKENDS,
+    CLASSES,
+    CONFIG_MAPS,
+    EVENTS,
+    LEASES,
+    ROUTES,
+    SECRETS,
+    ConflictError,
+    KubeError,
+    Resource,
+)
+from bucketroute_operator.shell.metrics import Metrics
+from bucketroute_testing.operator_objects import OPERATOR_NAMESPACE, raw_class, raw_route
+from bucketroute_testing.operator_process import Cluster, until
+
+PROGRAMMED = ("True", "Programmed")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    return Cluster(tmp_path)
+
+
+def _events(cluster: Cluster) -> Counter[str]:
+    return Counter(
+        str(item["reason"])
+        for (kind, _, _), item in cluster.kube.objects.items()
+        if kind == EVENTS.kind
+    )
+
+
+async def test_a_route_is_programmed_with_one_write_and_one_event(cluster: Cluster) -> None:
+    async with (
+        cluster.running_operator() as metrics,
+        cluster.gateway("pod-1", "pod-2") as targets,
+    ):
+        await until(lambda: all(target.served for target in targets))
+        await until(lambda: _ready_pods(metrics) == 2)
+        cluster.kube.put(ROUTES, raw_route())
+        await until(lambda: cluster.condition("reports", "Programmed") == PROGRAMMED)
+        assert cluster.condition("reports", "Ready") == ("True", "Ready")
+        assert cluster.condition("reports", "CredentialReady") == ("Unknown", "NotTried")
+        for target in targets:
+            assert target.snapshot is not None
+            assert [route.bucket for route in target.snapshot.routes] == ["reports"]
+            assert target.snapshot.settings.cluster_issuer == "https://cluster"
+            assert len(target.served[-1][1].sealing_keys) == 2
+    assert cluster.status_writes() == 1
+    assert _events(cluster) == {"Programmed": 1}
+
+
+async def test_a_restart_writes_no_status_and_forgets_no_pod(cluster: Cluster) -> None:
+    cluster.kube.put(ROUTES, raw_route())
+    async with cluster.running_operator(), cluster.gateway("pod-1"):
+        await until(lambda: cluster.condition("reports", "Programmed") == PROGRAMMED)
+    writes = cluster.status_writes()
+    async with cluster.running_operator("two") as metrics:
+        await until(lambda: _published(metrics) == 1)
+        await asyncio.sleep(0.1)
+        assert cluster.condition("reports", "Programmed") == PROGRAMMED
+    assert cluster.status_writes() == writes
+    pointer = cluster.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-snapshot-default")
+    assert pointer["data"]["version"] == "2.1"
+
+
+def _published(metrics: Metrics) -> float:
+    value: float = metrics.publications.labels("default")._value.get()
+    return value
+
+
+def _ready_pods(metrics: Metrics) -> float:
+    value: float = metrics.dataplanes.labels("default", "synced")._value.get()
+    return value
+
+
+async def test_bad_routes_say_why_and_leave_the_others_alone(cluster: Cluster) -> None:
+    for number in range(20):
+        cluster.kube.put(ROUTES, raw_route(f"good-{number:02}"))
+    dangling = raw_route("dangling")
+    dangling["spec"]["backend"] = {"bucket": "acme", "ref": {"name": "nowhere"}}
+    invalid = raw_route("invalid")
+    invalid["spec"]["backend"]["prefix"] = "/absolute"
+    foreign = raw_route("foreign", role="arn:aws:iam::111122223333:role/admin")
+    rival = raw_route("good-00", namespace="team-b")
+    rival["metadata"]["creationTimestamp"] = "2027-01-01T00:00:00Z"
+    for raw in (dangling, invalid, foreign, rival):
+        cluster.kube.put(ROUTES, raw)
+    async with cluster.running_operator(), cluster.gateway("pod-1"):
+        await until(
+            lambda: all(
+                cluster.condition(f"good-{number:02}", "Ready")[0] == "True" for number in range(20)
+            )
+        )
+        await until(lambda: cluster.condition("invalid", "Ready")[0] == "False")
+    assert cluster.condition("dangling", "ResolvedRefs") == ("False", "BackendNotFound")
+    assert cluster.condition("invalid", "Accepted") == ("False", "InvalidSpec")
+    assert cluster.condition("foreign", "ResolvedRefs") == ("False", "RoleNotPermitted")
+    assert cluster.condition("good-00", "Exported", namespace="team-b") == (
+        "False",
+        "BucketNameConflict",
+    )
+
+
+async def test_a_deleted_route_is_gone_from_the_data_planes(cluster: Cluster) -> None:
+    cluster.kube.put(ROUTES, raw_route("one"))
+    cluster.kube.put(ROUTES, raw_route("two"))
+    async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
+        await until(lambda: target.snapshot is not None and len(target.snapshot.routes) == 2)
+        cluster.kube.remove(ROUTES, "team-a", "one")
+        await until(lambda: target.snapshot is not None and len(target.snapshot.routes) == 1)
+
+
+async def test_an_unreliable_api_server_only_delays(cluster: Cluster) -> None:
+    failures = Counter[str]()
+
+    def fault(verb: str, resource: Resource, name: str) -> KubeError | None:
+        failures[verb] += 1
+        if failures[verb] % 7 == 0 and resource is not LEASES:
+            return KubeError(500, "now and then")
+        if failures[verb] % 5 == 1 and verb == "replace" and resource is CONFIG_MAPS:
+            return ConflictError(409, "now and then")
+        return None
+
+    cluster.kube.fault = fault
+    async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
+        for number in range(10):
+            cluster.kube.put(ROUTES, raw_route(f"route-{number}"))
+            await asyncio.sleep(0.01)
+        await until(
+            lambda: target.snapshot is not None and len(target.snapshot.routes) == 10, seconds=15
+        )
+        await until(
+            lambda: all(
+                cluster.condition(f"route-{number}", "Programmed") == PROGRAMMED
+                for number in range(10)
+            ),
+            seconds=20,
+        )
+
+
+async def test_a_secret_that_was_referred_to_is_read_by_name(cluster: Cluster) -> None:
+    metadata = {"namespace": "team-a", "name": "keys"}
+    cluster.kube.put(
+        BACKENDS,
+        {
+            "metadata": {"namespace": "team-a", "name": "minio"},
+            "spec": {
+                "region": "eu-west-1",
+                "auth": {"type": "Static", "staticCredentials": {"secretName": "keys"}},
+            },
+        },
+    )
+    data = {"accessKeyID": "QUtJQUVYQU1QTEU=", "secretAccessKey": "c2VjcmV0LXNlY3JldA=="}
+    cluster.kube.put(SECRETS, {"metadata": metadata, "data": data})
+    route = raw_route()
+    route["spec"]["backend"] = {"bucket": "acme", "ref": {"name": "minio"}}
+    cluster.kube.put(ROUTES, route)
+    async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
+        await until(lambda: cluster.condition("reports", "Ready")[0] == "True")
+        (secret,) = target.served[-1][1].static
+    assert secret.secret_access_key.reveal() == "secret-secret"
+    assert cluster.condition("reports", "CredentialReady") == ("True", "NotNeeded")
+    assert cluster.kube.calls["list", "Secret"] == 0
+    for kind, _, name in cluster.kube.objects:
+        if kind == CONFIG_MAPS.kind:
+            stored = str(cluster.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, name))
+            assert data["secretAccessKey"] not in stored
+
+
+async def test_a_stopping_operator_lets_parked_polls_go_at_once(cluster: Cluster) -> None:
+    async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
+        await until(lambda: bool(target.served))
+        began = monotonic()
+        assert cluster.task is not None
+        cluster.task.cancel()
+        await asyncio.wait([cluster.task])
+        assert monotonic() - began < 1.5, "uvicorn would wait two seconds for an open request"
+
+
+async def test_the_second_replica_waits_and_takes_over(cluster: Cluster) -> None:
+    cluster.kube.put(ROUTES, raw_route())
+    async with cluster.running_operator("one"):
+        await until(lambda: "status" in cluster.kube.peek(ROUTES, "team-a", "reports"))
+        first = cluster.kube.peek(LEASES, OPERATOR_NAMESPACE, "bucketroute-operator")
+        assert first["spec"]["holderIdentity"] == "one"
+    async with cluster.running_operator("two") as metrics:
+        await until(lambda: _published(metrics) == 1)
+
+
+async def test_an_operator_that_was_fenced_off_ends(cluster: Cluster) -> None:
+    async with cluster.running_operator() as metrics:
+        await until(lambda: _published(metrics) == 1)
+        pointer = cluster.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-snapshot-default")
+        data = {**pointer["data"], "version": "9.1"}
+        cluster.kube.put(CONFIG_MAPS, {**pointer, "data": data})
+        cluster.kube.put(ROUTES, raw_route())
+        assert cluster.task is not None
+        await until(cluster.task.done)
+        error = cluster.task.exception()
+        cluster.task = asyncio.create_task(asyncio.sleep(0))
+    assert isinstance(error, ExceptionGroup)
+    assert "has moved" in repr(error.exceptions)
+
+
+async def test_the_class_is_created_where_there_is_none_and_never_touched_else(
+    cluster: Cluster,
+) -> None:
+    cluster.kube.remove(CLASSES, "", "default")
+    async with cluster.running_operator() as metrics:
+        await until(lambda: _published(metrics) == 1)
+    created = cluster.kube.peek(CLASSES, "", "default")["spec"]
+    assert created["dataPlane"]["serviceAccountRef"]["name"] == "bucketroute-gateway"
+    cluster.kube.put(CLASSES, raw_class(region="eu-central-1"))
+    async with cluster.running_operator() as metrics:
+        await until(lambda: _published(metrics) == 1)
+    assert cluster.kube.peek(CLASSES, "", "default")["spec"]["region"] == "eu-central-1"
