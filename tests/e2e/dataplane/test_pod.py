@@ -1,0 +1,275 @@
+"""`bucketroute-dataplane`, the pod's process: its configuration, its probes, its end."""
+
+import asyncio
+import gzip
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from botocore.exceptions import ClientError
+
+from bucketroute_dataplane.shell.pod import SNAPSHOT_FILE
+from bucketroute_snapshot import (
+    AccessRule,
+    Backend,
+    ClassSettings,
+    NetworkScope,
+    Route,
+    RouteState,
+    Secret,
+    ServiceAccountSubject,
+    Snapshot,
+    SnapshotSecrets,
+    WebIdentityAuth,
+    encode_snapshot,
+)
+from bucketroute_snapshot.update import NO_SECRETS, ConfigVersion, UpdateHeader, lines_digest
+from bucketroute_testing.clients import s3_client, sts_client
+from bucketroute_testing.config_channel import OperatorEnd
+from bucketroute_testing.gateway import BACKEND_BUCKET, BUCKET, recording_backend
+from bucketroute_testing.oidc import OidcIssuer, unverified_token
+from bucketroute_testing.processes import ChildProcess, free_port, wait_until
+from bucketroute_testing.signing import AccessKey
+from bucketroute_testing.wire import WireBackend
+
+SUBJECT = "system:serviceaccount:team-a:reporter"
+SECRETS = SnapshotSecrets(sealing_keys=(Secret(b64encode(b"s" * 32).decode()),))
+_PROGRAM = str(Path(sys.executable).with_name("bucketroute-dataplane"))
+_LISTENING = re.compile(r"listening s3=(\S+) probes=(\S+)\"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A running data plane and the addresses that it listens on."""
+
+    process: ChildProcess
+    s3: str
+    probes: str
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.s3}"
+
+    def probe(self, name: str) -> int:
+        """The exit code of the exec probe."""
+        return subprocess.run([_PROGRAM, name, self.probes], check=False, timeout=10).returncode
+
+    def log_in(self, token: str) -> AccessKey:
+        with closing(sts_client(self.endpoint)) as client:
+            answer = client.assume_role_with_web_identity(
+                RoleArn="arn:aws:iam::000000000000:role/team-a.reporter",
+                RoleSessionName="pod-1",
+                WebIdentityToken=token,
+            )
+        found = answer["Credentials"]
+        return AccessKey(
+            access_key_id=found["AccessKeyId"],
+            secret_access_key=found["SecretAccessKey"],
+            session_token=found["SessionToken"],
+        )
+
+    def round_trip(self, token: str) -> bytes:
+        """Log in, write, read."""
+        with closing(s3_client(self.endpoint, self.log_in(token))) as s3:
+            s3.put_object(Bucket=BUCKET, Key="k", Body=b"through the pod")
+            body: bytes = s3.get_object(Bucket=BUCKET, Key="k")["Body"].read()
+            return body
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("state", "boot"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "sts-token").write_text(unverified_token())
+    return tmp_path
+
+
+@pytest_asyncio.fixture
+async def operator(tmp_path: Path) -> AsyncIterator[OperatorEnd]:
+    directory = tmp_path / "operator"
+    directory.mkdir()
+    end = OperatorEnd(directory)
+    async with end.listening():
+        yield end
+
+
+@contextmanager
+def running_pod(folder: Path, *, operator_port: int, ca: Path, token: Path) -> Iterator[Pod]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "BUCKETROUTE_MODE": "gateway",
+        "BUCKETROUTE_LISTEN": "127.0.0.1:0",
+        "BUCKETROUTE_ADMIN_LISTEN": "127.0.0.1:0",
+        "BUCKETROUTE_CONFIG_URL": f"https://localhost:{operator_port}",
+        "BUCKETROUTE_CONFIG_CA": str(ca),
+        "BUCKETROUTE_CONFIG_TOKEN_FILE": str(token),
+        "BUCKETROUTE_STS_TOKEN_FILE": str(folder / "sts-token"),
+        "BUCKETROUTE_STATE_DIR": str(folder / "state"),
+        "BUCKETROUTE_BOOT_DIR": str(folder / "boot"),
+        "BUCKETROUTE_POD_UID": "pod-1",
+        "BUCKETROUTE_DRAIN_SECONDS": "5",
+    }
+    process = ChildProcess([_PROGRAM], log=folder / "pod.log", environment=environment)
+    before = len(_LISTENING.findall(process.log_text()))
+    process.wait_started(
+        lambda: len(_LISTENING.findall(process.log_text())) > before, what="the pod listens"
+    )
+    s3, probes = _LISTENING.findall(process.log_text())[-1]
+    yield Pod(process=process, s3=s3, probes=probes)
+    assert process.stop() == 0, process.log_text()[-4000:]
+
+
+def route_to(wire: WireBackend, issuer: OidcIssuer) -> Snapshot:
+    backend = recording_backend(wire)
+    with urllib.request.urlopen(f"{issuer.url}/openid/v1/jwks", timeout=5) as answer:
+        keys = answer.read().decode()
+    route = Route(
+        namespace="team-a",
+        name=BUCKET,
+        bucket=BUCKET,
+        uid="uid-1",
+        generation=1,
+        created_at="2026-01-01T00:00:00Z",
+        state=RouteState.ACTIVE,
+        exported=True,
+        backend=Backend(
+            endpoint=backend.endpoint,
+            bucket=BACKEND_BUCKET,
+            region="us-east-1",
+            network_scope=NetworkScope.LOOPBACK,
+            auth=WebIdentityAuth(
+                role_arn=backend.role_arn,
+                sts_endpoint=backend.endpoint,
+                session_name="team-a.data",
+                audience="sts.amazonaws.com",
+            ),
+        ),
+        access=(
+            AccessRule(
+                subjects=(ServiceAccountSubject(namespace="team-a", name="reporter"),),
+                actions=("s3:GetObject", "s3:PutObject"),
+            ),
+        ),
+    )
+    settings = ClassSettings(
+        name="default", region="us-east-1", cluster_issuer=issuer.url, cluster_jwks=keys
+    )
+    return Snapshot(settings=settings, routes=(route,))
+
+
+def write_boot(folder: Path, snapshot: Snapshot) -> None:
+    """As kubelet mounts the operator's boot ConfigMap: no secrets in it."""
+    lines = encode_snapshot(snapshot).splitlines(keepends=True)
+    header = UpdateHeader(version=ConfigVersion(epoch=1, counter=1), digest=lines_digest(lines))
+    content = gzip.compress(b"".join([header.encode(), NO_SECRETS, *lines]))
+    (folder / "boot" / SNAPSHOT_FILE).write_bytes(content)
+
+
+def status_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+async def test_a_pod_serves_what_the_operator_sends_and_after_a_restart_what_it_kept(
+    operator: OperatorEnd, folder: Path, wire: WireBackend, issuer: OidcIssuer
+) -> None:
+    token = issuer.mint(SUBJECT, "bucketroute")
+    operator.publish("1.1", route_to(wire, issuer), SECRETS)
+    address = operator.address()
+
+    def serve(port: int) -> None:
+        ca = operator.ca_file
+        with running_pod(folder, operator_port=port, ca=ca, token=address.token_file) as pod:
+            wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=10, what="readiness")
+            assert pod.probe("live") == 0
+            assert pod.round_trip(token) == b"through the pod"
+
+    await asyncio.to_thread(serve, operator.port)
+    assert operator.words > 0, "the pod has acknowledged nothing"
+    await asyncio.to_thread(serve, free_port())
+
+
+async def test_a_pod_that_boots_without_the_operator_waits_for_secrets(
+    folder: Path, wire: WireBackend, issuer: OidcIssuer
+) -> None:
+    write_boot(folder, route_to(wire, issuer))
+    token = issuer.mint(SUBJECT, "bucketroute")
+    with running_pod(
+        folder, operator_port=free_port(), ca=folder / "no-ca", token=folder / "no-token"
+    ) as pod:
+        wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=10, what="readiness")
+        with pytest.raises(ClientError) as caught:
+            pod.log_in(token)
+    assert caught.value.response["Error"]["Code"] == "ServiceUnavailable"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+
+
+def test_a_pod_without_any_configuration_lives_and_is_not_ready(folder: Path) -> None:
+    with running_pod(
+        folder, operator_port=free_port(), ca=folder / "no-ca", token=folder / "no-token"
+    ) as pod:
+        assert pod.probe("live") == 0
+        assert pod.probe("ready") == 1
+        assert status_of(f"{pod.endpoint}/{BUCKET}/k") == 503
+
+
+def test_metrics_are_not_for_clients(folder: Path) -> None:
+    with running_pod(
+        folder, operator_port=free_port(), ca=folder / "no-ca", token=folder / "no-token"
+    ) as pod:
+        assert status_of(f"http://{pod.probes}/metrics") == 200
+        assert status_of(f"{pod.endpoint}/-/metrics") == 404
+        assert status_of(f"{pod.endpoint}/-/live") == 200
+
+
+def test_a_probe_fails_where_nothing_listens() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        [_PROGRAM, "live", address], check=False, timeout=10, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert address in done.stderr
+
+
+def test_probes_import_no_more_than_sockets() -> None:
+    program = (
+        "import sys; sys.argv = ['x', 'live', '127.0.0.1:1']\n"
+        "from bucketroute_dataplane.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sorted(m for m in sys.modules if '.' in m or m == 'asyncio'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, timeout=10, capture_output=True, text=True
+    )
+    names = done.stdout.split()
+    assert "asyncio" not in names
+    assert [name for name in names if name.startswith("bucketroute")] == [
+        "bucketroute_dataplane.__main__"
+    ]
+
+
+def test_wrong_settings_are_told_at_once() -> None:
+    done = subprocess.run(
+        [_PROGRAM, "--listen", "x"],
+        env={"PATH": os.environ["PATH"]},
+        check=False,
+        timeout=10,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "--listen is 'x'" in done.stderr
+    assert "--config-url" in done.stderr

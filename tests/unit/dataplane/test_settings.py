@@ -1,0 +1,99 @@
+"""A pod's settings: flags before environment before defaults, and all that is wrong at once."""
+
+from pathlib import Path
+
+import pytest
+
+from bucketroute_dataplane.settings import SettingsError, load_settings
+
+ENVIRONMENT = {
+    "BUCKETROUTE_MODE": "gateway",
+    "BUCKETROUTE_CONFIG_URL": "https://bucketroute-operator.bucketroute-system.svc:9443",
+    "BUCKETROUTE_CONFIG_CA": "/etc/bucketroute/ca/ca.crt",
+    "BUCKETROUTE_CONFIG_TOKEN_FILE": "/var/run/secrets/bucketroute.io/tokens/config",
+}
+
+
+def problems(environment: dict[str, str], *arguments: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(arguments, environment)
+    return str(caught.value).splitlines()
+
+
+def test_what_the_chart_sets_is_enough() -> None:
+    settings = load_settings([], ENVIRONMENT)
+    dataplane = settings.dataplane
+    assert (dataplane.listen_host, dataplane.listen_port) == ("0.0.0.0", 9000)
+    assert (dataplane.admin_host, dataplane.admin_port) == ("0.0.0.0", 9090)
+    assert dataplane.prefetch_credentials
+    assert not dataplane.trust_env
+    assert settings.class_name == "default"
+    assert settings.config_ca == Path("/etc/bucketroute/ca/ca.crt")
+    assert settings.state_directory is None
+
+
+def test_a_flag_beats_the_environment() -> None:
+    environment = {**ENVIRONMENT, "BUCKETROUTE_LISTEN": "0.0.0.0:1", "BUCKETROUTE_CLASS": "a"}
+    settings = load_settings(["--listen", "[::1]:2"], environment)
+    assert (settings.dataplane.listen_host, settings.dataplane.listen_port) == ("::1", 2)
+    assert settings.class_name == "a"
+
+
+def test_everything_else_is_read(tmp_path: Path) -> None:
+    settings = load_settings(
+        ["--state-dir", str(tmp_path), "--drain-seconds", "7.5", "--log-level", "DEBUG"],
+        {
+            **ENVIRONMENT,
+            "BUCKETROUTE_STS_TOKEN_FILE": "/tokens/sts",
+            "BUCKETROUTE_BOOT_DIR": "/boot",
+            "BUCKETROUTE_POD_UID": "uid-1",
+        },
+    )
+    assert settings.dataplane.token_file == Path("/tokens/sts")
+    assert settings.dataplane.drain_seconds == 7.5
+    assert (settings.state_directory, settings.boot_directory) == (tmp_path, Path("/boot"))
+    assert (settings.pod_uid, settings.log_level) == ("uid-1", "DEBUG")
+
+
+def test_a_sidecar_s_authority_comes_as_text() -> None:
+    environment = {k: v for k, v in ENVIRONMENT.items() if k != "BUCKETROUTE_CONFIG_CA"}
+    settings = load_settings([], {**environment, "BUCKETROUTE_CA_PEM": "pem"})
+    assert (settings.config_ca, settings.config_ca_pem) == (None, "pem")
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    found = problems(
+        {},
+        *("--mode", "server", "--listen", "9000", "--admin-listen", "host:99999"),
+        *("--tls-certificate", missing, "--state-dir", missing),
+        *("--drain-seconds", "nan", "--log-level", "LOUD"),
+    )
+    assert found == [
+        "--mode is 'server', not one of gateway",
+        "--listen is '9000', not HOST:PORT",
+        "--admin-listen is 'host:99999', not HOST:PORT",
+        f"--tls-certificate: there is no file {missing}",
+        "--tls-certificate and --tls-key go together",
+        "--config-ca or BUCKETROUTE_CA_PEM is needed",
+        "--drain-seconds is 'nan', not a number of seconds",
+        "--config-url or BUCKETROUTE_CONFIG_URL is needed",
+        "--config-token-file or BUCKETROUTE_CONFIG_TOKEN_FILE is needed",
+        f"--state-dir: there is no folder {missing}",
+        "--log-level is 'LOUD', not one of INFO, DEBUG, WARNING, ERROR",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://operator:9443", "operator:9443", "https://", "https://operator/path"]
+)
+def test_the_operator_is_reached_over_tls_only(url: str) -> None:
+    assert problems({**ENVIRONMENT, "BUCKETROUTE_CONFIG_URL": url}) == [
+        f"--config-url is {url!r}, not https://HOST[:PORT]"
+    ]
+
+
+@pytest.mark.parametrize("seconds", ["-1", "soon", "inf", "86401"])
+def test_a_drain_is_a_bounded_number(seconds: str) -> None:
+    environment = {**ENVIRONMENT, "BUCKETROUTE_DRAIN_SECONDS": seconds}
+    assert problems(environment) == [f"--drain-seconds is {seconds!r}, not a number of seconds"]
