@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bucketroute_testing.client_runs import write_files
 from bucketroute_testing.embedded import EmbeddedBackend
 from bucketroute_testing.gateway import (
     BACKEND_BUCKET,
@@ -36,6 +37,8 @@ from bucketroute_testing.wire import WireBackend
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "moto: runs on the embedded backend")
+    config.addinivalue_line("markers", "mc: needs MinIO's client")
+    config.addinivalue_line("markers", "rclone: needs rclone")
     tally = BackendTally(Path(__file__).parent, os.environ)
     config.pluginmanager.register(tally, "bucketroute-backends")
 
@@ -127,6 +130,12 @@ def front(request: pytest.FixtureRequest, backend: BackendUnderTest) -> Gateway:
     name = "gateway" if request.param == "http" else "tls_gateway"
     running: Gateway = request.getfixturevalue(name)
     return running
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder of files of many sizes."""
+    return write_files(tmp_path / "source")
 
 
 @pytest.fixture

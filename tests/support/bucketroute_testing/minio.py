@@ -12,7 +12,6 @@ import secrets
 import shutil
 import ssl
 import urllib.request
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,35 +29,11 @@ from bucketroute_testing.processes import (
 )
 from bucketroute_testing.signing import AccessKey, Signer
 from bucketroute_testing.tls import CertificateFiles
+from bucketroute_testing.tools import built_program
 
 AUDIENCE = "bucketroute-minio"
 GATEWAY_SUBJECT = "system:serviceaccount:bucketroute-system:bucketroute-gateway"
 _POLICY_NAME = "bucketroute-gateway"
-_VARIABLE = "BUCKETROUTE_MINIO"
-_CACHED = Path("~/.cache/bucketroute/bin/minio")
-
-
-class MinioMissingError(Exception):
-    """There is no MinIO binary on this machine; the message says how to get one."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"no MinIO binary: set {_VARIABLE} to one, or build it once with "
-            f"`GOBIN={_CACHED.parent} go install github.com/minio/minio@latest`"
-        )
-
-
-def minio_binary(environment: Mapping[str, str] = os.environ) -> Path:
-    """The binary that `BUCKETROUTE_MINIO` names, or the one in the cache folder.
-
-    Raises:
-        MinioMissingError: neither is an executable file.
-    """
-    named = environment.get(_VARIABLE)
-    candidate = Path(named) if named else _CACHED.expanduser()
-    if shutil.which(candidate) is None:
-        raise MinioMissingError
-    return candidate
 
 
 def role_arn(client_id: str = AUDIENCE) -> str:
@@ -156,7 +131,7 @@ class Minio(ChildProcess):
             shutil.copy(self._settings.tls.ca, certificates / "CAs" / "ca.crt")
         address = ["--address", f"127.0.0.1:{self.port}", "--console-address", "127.0.0.1:0"]
         folders = ["--certs-dir", str(certificates), str(directory / "drive")]
-        return [str(minio_binary()), "server", "--quiet", *address, *folders]
+        return [str(built_program("minio")), "server", "--quiet", *address, *folders]
 
     def _environment(self) -> dict[str, str]:
         return {

@@ -1,7 +1,7 @@
 """Counts on which backend the end-to-end tests ran, so that a green run cannot have tested little.
 
-A pytest plugin: it prints `minio=N moto=M`, drops MinIO's tests visibly where there is no binary,
-and in CI fails the run when a count is below the committed floor.
+A pytest plugin: it prints `minio=N moto=M`, drops the tests of a program visibly where that is
+missing, and in CI fails the run when a count is below the committed floor.
 """
 
 import tomllib
@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bucketroute_testing.minio import MinioMissingError, minio_binary
+from bucketroute_testing.tools import ProgramMissingError, built_program
 
 BACKENDS = ("minio", "moto")
+# Programs that are built once; a test that needs one carries its name as a marker.
+PROGRAMS = ("minio", "mc", "rclone")
 _CI_VARIABLE = "CI"
 
 
@@ -24,26 +26,32 @@ class BackendTally:
         self._environment = environment
         self._passed = dict.fromkeys(BACKENDS, 0)
         self._deselected = 0
-        self._missing = _missing_message(environment)
+        self._missing = _missing_programs(environment)
         self._shortfalls: list[str] = []
 
     @property
     def _is_ci(self) -> bool:
         return self._environment.get(_CI_VARIABLE) == "true"
 
-    def pytest_report_header(self) -> str:
-        return f"minio: {self._missing or minio_binary(self._environment)}"
+    def pytest_report_header(self) -> list[str]:
+        return [
+            f"{name}: {self._missing.get(name) or built_program(name, self._environment)}"
+            for name in PROGRAMS
+        ]
 
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Without a binary MinIO's tests leave the run, except in CI: there they stay and fail."""
-        if self._missing is None or self._is_ci:
+        """The tests of a missing program leave the run, except in CI: there they stay and fail."""
+        if not self._missing or self._is_ci:
             return
-        dropped = [item for item in items if item.get_closest_marker("minio")]
+        dropped = [item for item in items if self._needs_what_is_missing(item)]
         self._deselected = len(dropped)
         config.hook.pytest_deselected(items=dropped)
-        items[:] = [item for item in items if not item.get_closest_marker("minio")]
+        items[:] = [item for item in items if item not in dropped]
+
+    def _needs_what_is_missing(self, item: pytest.Item) -> bool:
+        return any(item.get_closest_marker(name) for name in self._missing)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
@@ -68,8 +76,9 @@ class BackendTally:
         terminalreporter.write_sep("-", "backends")
         terminalreporter.write_line(counts)
         if self._deselected:
+            reasons = "; ".join(self._missing.values())
             terminalreporter.write_line(
-                f"{self._deselected} tests did not run: {self._missing}", yellow=True
+                f"{self._deselected} tests did not run: {reasons}", yellow=True
             )
         for shortfall in self._shortfalls:
             terminalreporter.write_line(shortfall, red=True)
@@ -82,9 +91,12 @@ class BackendTally:
         return any(root == self._folder or root in self._folder.parents for root in roots)
 
 
-def _missing_message(environment: Mapping[str, str]) -> str | None:
-    try:
-        minio_binary(environment)
-    except MinioMissingError as error:
-        return str(error)
-    return None
+def _missing_programs(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is said about each program that is not there, by its name."""
+    missing = {}
+    for name in PROGRAMS:
+        try:
+            built_program(name, environment)
+        except ProgramMissingError as error:
+            missing[name] = str(error)
+    return missing

@@ -1,5 +1,5 @@
-"""Client programs that cannot share the tests' own environment, each in a virtual environment made
-on demand.
+"""Client programs that cannot share the tests' own environment: from the package index, each in a
+virtual environment made on demand, or built once by tests/e2e/tools/build.sh.
 
 The AWS CLI and s3fs pin botocore. An environment is named after the hash of what is in it, so a
 changed pin makes a new one, and an unfinished one (no marker) is made again.
@@ -17,6 +17,7 @@ from pathlib import Path
 from bucketroute_testing.signing import AccessKey
 
 _CACHE = Path("~/.cache/bucketroute/clients")
+_BUILT_CACHE = "~/.cache/bucketroute"
 _INSTALL_TIMEOUT_SECONDS = 600
 _RUN_TIMEOUT_SECONDS = 180
 _MARKER = ".complete"
@@ -64,6 +65,35 @@ class ClientTool:
 AWS_CLI = ClientTool(name="awscli", requirements=("awscli==1.46.3",))
 S3FS = ClientTool(name="s3fs", requirements=("s3fs==2026.9.0",))
 MINIO_PY = ClientTool(name="minio", requirements=("minio==7.2.20",))
+PYARROW = ClientTool(name="pyarrow", requirements=("pyarrow==26.0.1",))
+
+
+class ProgramMissingError(Exception):
+    """A program that is built once is not on this machine; the message says how to get it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"no {name}: set {_variable(name)} to it, or build it with "
+            f"`tests/e2e/tools/build.sh {name}`"
+        )
+
+
+def built_program(name: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """The program that `BUCKETROUTE_<NAME>` names, or the one in the cache folder.
+
+    Raises:
+        ProgramMissingError: neither is an executable file.
+    """
+    named = environment.get(_variable(name))
+    cache = Path(environment.get("BUCKETROUTE_CACHE") or _BUILT_CACHE)
+    candidate = Path(named) if named else cache.expanduser() / "bin" / name
+    if shutil.which(candidate) is None:
+        raise ProgramMissingError(name)
+    return candidate
+
+
+def _variable(name: str) -> str:
+    return f"BUCKETROUTE_{name.upper()}"
 
 
 def client_environment(

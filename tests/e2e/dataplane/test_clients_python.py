@@ -1,17 +1,16 @@
-"""Client programs as their users run them: the AWS CLI, s3fs, minio-py."""
+"""Python libraries as their users call them: s3fs, minio-py, pyarrow."""
 
-import urllib.request
-from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from bucketroute_testing.corpus import payload
+from bucketroute_testing.client_runs import CLIENT_FRONTS, contents
 from bucketroute_testing.gateway import BUCKET, Gateway
-from bucketroute_testing.tools import AWS_CLI, MINIO_PY, S3FS, client_environment, run_client
-from bucketroute_testing.wire_types import MiB
-
-FILES = {"empty": 0, "one": 1, "below": 5 * MiB - 1, "nested/+ ü": 5 * MiB + 1, "big": 20 * MiB}
+from bucketroute_testing.tools import (
+    MINIO_PY,
+    PYARROW,
+    S3FS,
+    client_environment,
+    run_client,
+)
 
 S3FS_PROGRAM = """
 import sys, s3fs
@@ -57,63 +56,54 @@ assert not wrong, wrong
 assert not list(client.list_objects(bucket, "minio-py/", recursive=True))
 """
 
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A folder of files of many sizes."""
-    folder = tmp_path / "source"
-    for name, size in FILES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(payload(size))
-    return folder
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-def aws(gateway: Gateway, directory: Path, *arguments: str) -> str:
-    environment = client_environment(gateway.endpoint, gateway.key, ca=gateway.ca)
-    return run_client(
-        AWS_CLI.program("aws"), *arguments, environment=environment, directory=directory
-    )
-
-
-def test_aws_cli_copies_syncs_moves_and_removes(
-    front: Gateway, source: Path, tmp_path: Path
-) -> None:
-    there, back = f"s3://{BUCKET}/cli", tmp_path / "back"
-    aws(front, tmp_path, "s3", "cp", "--recursive", str(source), there)
-    aws(front, tmp_path, "s3", "sync", there, str(back))
-    assert contents(back) == contents(source)
-    assert aws(front, tmp_path, "s3", "sync", str(source), there) == ""
-    aws(front, tmp_path, "s3", "mv", f"{there}/big", f"{there}/moved +big")
-    listed = aws(front, tmp_path, "s3", "ls", "--recursive", f"{there}/")
-    assert "cli/moved +big" in listed
-    assert "cli/big" not in listed
-    aws(front, tmp_path, "s3", "rm", "--recursive", there)
-    with closing(front.client()) as client:
-        assert client.list_objects_v2(Bucket=BUCKET, Prefix="cli/")["KeyCount"] == 0
+# What DuckDB, Spark and pandas do with Parquet: many ranges of one object, through AWS's C++ SDK.
+PYARROW_PROGRAM = """
+import os, sys
+from urllib.parse import urlsplit
+import pyarrow as pa
+from pyarrow import dataset, fs, parquet
+source, copy, bucket = sys.argv[1:]
+url = urlsplit(os.environ["AWS_ENDPOINT_URL"])
+s3 = fs.S3FileSystem(
+    access_key=os.environ["AWS_ACCESS_KEY_ID"],
+    secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    endpoint_override=url.netloc,
+    scheme=url.scheme,
+    region="us-east-1",
+    tls_ca_file_path=os.environ.get("SSL_CERT_FILE"),
+)
+local = fs.LocalFileSystem()
+fs.copy_files(source, f"{bucket}/arrow", source_filesystem=local, destination_filesystem=s3)
+fs.copy_files(f"{bucket}/arrow", copy, source_filesystem=s3, destination_filesystem=local)
+table = pa.table({"n": range(1_000_000), "part": [number % 2 for number in range(1_000_000)]})
+there = f"{bucket}/arrow/table"
+dataset.write_dataset(table, there, filesystem=s3, format="parquet", partitioning=["part"])
+read = dataset.dataset(there, filesystem=s3, partitioning=["part"])
+assert read.count_rows(filter=dataset.field("n") < 1000) == 1000
+parquet.write_table(table, f"{bucket}/arrow/one.parquet", filesystem=s3)
+one = parquet.read_table(f"{bucket}/arrow/one.parquet", columns=["n"], filesystem=s3)
+assert one.num_rows == 1_000_000
+s3.move(f"{bucket}/arrow/one.parquet", f"{bucket}/arrow/moved +.parquet")
+assert s3.get_file_info(f"{bucket}/arrow/moved +.parquet").is_file
+s3.delete_dir(f"{bucket}/arrow")
+assert not s3.get_file_info(f"{bucket}/arrow/one").is_file
+"""
 
 
-def test_aws_cli_presigns(gateway: Gateway, tmp_path: Path) -> None:
-    with closing(gateway.client()) as client:
-        client.put_object(Bucket=BUCKET, Key="presigned by cli", Body=b"shared")
-    # In us-east-1 the CLI presigns with SigV2, which is not supported; in newer regions with SigV4.
-    arguments = ("--region", "eu-central-1", "s3", "presign", f"s3://{BUCKET}/presigned by cli")
-    url = aws(gateway, tmp_path, *arguments).strip()
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        assert answer.read() == b"shared"
-
-
+@CLIENT_FRONTS
 def test_s3fs_works_as_a_file_system(front: Gateway, source: Path, tmp_path: Path) -> None:
     check_program(front, S3FS.program(), S3FS_PROGRAM, source, tmp_path)
 
 
+@CLIENT_FRONTS
 def test_minio_py_streams_signed_chunks(front: Gateway, source: Path, tmp_path: Path) -> None:
     check_program(front, MINIO_PY.program(), MINIO_PROGRAM, source, tmp_path)
+
+
+@CLIENT_FRONTS
+def test_pyarrow_writes_and_reads_tables(front: Gateway, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    check_program(front, PYARROW.program(), PYARROW_PROGRAM, source, tmp_path)
 
 
 def check_program(
