@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from time import monotonic, time
@@ -30,6 +31,7 @@ COOL_DOWN_SECONDS = 600.0
 MAX_RESERVATIONS = 1_000
 KEPT_EVERY_SECONDS = 10.0
 _COMPRESSION_LEVEL = 6
+_REMEMBERED_TIMES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ class ClassRollout:
         self._kept: ConfigVersion | None = None
         self._booted: ConfigVersion | None = None
         self._kept_at = float("-inf")
+        self._times: deque[tuple[ConfigVersion, float]] = deque(maxlen=_REMEMBERED_TIMES)
 
     async def restore(self, version_of: Callable[[RouteKey], str]) -> None:
         """Takes up what the former leader left. `version_of` is what a route's status says.
@@ -110,6 +113,10 @@ class ClassRollout:
             waits.append(self.held_until - self._clock())
         return min((wait for wait in waits if wait > 0), default=None)
 
+    def published_at(self, version: ConfigVersion) -> float:
+        """When it was published, by the clock; minus infinity for what is long ago."""
+        return next((at for known, at in self._times if known == version), float("-inf"))
+
     async def roll(self, candidate: Candidate) -> bool:
         """Publishes the candidate unless it is what is out, or is held. Returns whether it did.
 
@@ -134,6 +141,7 @@ class ClassRollout:
         changed = self.channel.publish(version, rendering, candidate.secrets)
         self.versions = route_versions(self.versions, changed, rendering, version)
         self._version, self._reservations, self._is_first = version, reservations, False
+        self._times.append((version, self._clock()))
         self._measure(rendering, began)
         log.info(
             "published class=%s version=%s routes=%d changed=%d",

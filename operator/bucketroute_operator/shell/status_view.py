@@ -124,11 +124,13 @@ class StatusView:
 
     def settling_seconds(self, outcome: RouteOutcome, view: ClassView | None) -> float:
         """How long a route that only waits for its data planes may still be left alone."""
-        current = None if view is None else view.rollout.channel.current
         is_waiting = outcome.programmed.reason in ("Pending", "PartiallyProgrammed")
-        if current is None or not is_waiting or outcome.result.state is None:
+        result = outcome.result
+        key = (result.metadata.namespace, result.metadata.name)
+        version = None if view is None else view.rollout.versions.get(key)
+        if view is None or version is None or not is_waiting:
             return 0.0
-        return current.published_at + SETTLED_AFTER_SECONDS - self._clock()
+        return view.rollout.published_at(version) + SETTLED_AFTER_SECONDS - self._clock()
 
     def _credential(self, key: RouteKey, view: ClassView, before: Status) -> Outcome:
         if key not in view.needs_role:

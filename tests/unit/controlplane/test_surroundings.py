@@ -1,0 +1,275 @@
+"""What the operator reads beside its own kinds, and what it writes for others."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bucketroute_operator.core.findings import ObjectRef
+from bucketroute_operator.core.resources import ClassObject, Metadata
+from bucketroute_operator.settings import OperatorSettings
+from bucketroute_operator.shell.cluster_keys import ClusterKeys
+from bucketroute_operator.shell.default_class import ensure_default_class
+from bucketroute_operator.shell.events import Events, transitions
+from bucketroute_operator.shell.gateway_pods import GatewayPods, ready_pods
+from bucketroute_operator.shell.injector_settings import InjectorSettings
+from bucketroute_operator.shell.kube_api import (
+    BACKENDS,
+    CLASSES,
+    CONFIG_MAPS,
+    ENDPOINT_SLICES,
+    EVENTS,
+    ROUTES,
+    SECRETS,
+    SERVICES,
+    ForbiddenError,
+    Json,
+    KubeError,
+)
+from bucketroute_operator.shell.references import References, wanted_references
+from bucketroute_operator.shell.store import ObjectStore
+from bucketroute_testing.kube import FakeKube
+from bucketroute_testing.operator_objects import (
+    OPERATOR_NAMESPACE,
+    raw_class,
+    raw_route,
+    ready_slice,
+)
+
+
+def _store() -> ObjectStore:
+    """A backend with a Secret and a CA, and a route with an access key, all in team-a."""
+    store = ObjectStore()
+    auth = {"type": "Static", "staticCredentials": {"secretName": "keys"}}
+    backend = {"auth": auth, "region": "eu-west-1", "tls": {"caConfigMapName": "ca"}}
+    metadata = {"namespace": "team-a", "name": "minio", "uid": "b"}
+    store.event(BACKENDS, "ADDED", {"metadata": metadata, "spec": backend})
+    route = raw_route(uid="r")
+    route["spec"]["access"] = [
+        {"subjects": [{"kind": "AccessKey", "name": "robot"}], "permissions": ["Read"]}
+    ]
+    store.event(ROUTES, "ADDED", route)
+    return store
+
+
+def _secret(kube: FakeKube, name: str, value: str) -> None:
+    metadata = {"namespace": "team-a", "name": name}
+    kube.put(SECRETS, {"metadata": metadata, "stringData": {"accessKeyID": value}})
+
+
+def test_only_what_an_object_names_is_wanted() -> None:
+    assert set(wanted_references(_store())) == {
+        (SECRETS, "team-a", "keys"),
+        (CONFIG_MAPS, "team-a", "ca"),
+        (SECRETS, "team-a", "robot"),
+    }
+
+
+async def test_new_references_are_read_at_once_and_known_ones_by_the_minute() -> None:
+    kube, store = FakeKube(), _store()
+    _secret(kube, "keys", "one")
+    references = References(kube)
+    assert await references.refresh(store, only_new=True)
+    assert not await references.refresh(store, only_new=True)
+    assert kube.calls["get", "Secret"] == 2
+    _secret(kube, "keys", "two")
+    assert await references.refresh(store, only_new=False)
+    assert [item.metadata.name for item in references.objects()] == ["keys"]
+
+
+async def test_what_rbac_does_not_grant_counts_as_absent() -> None:
+    kube, store = FakeKube(), _store()
+    _secret(kube, "keys", "one")
+    kube.fault = lambda verb, resource, name: ForbiddenError(403, name)
+    references = References(kube)
+    await references.refresh(store, only_new=True)
+    assert references.objects() == []
+
+
+async def test_an_api_server_that_is_away_takes_no_secret_away() -> None:
+    kube, store = FakeKube(), _store()
+    _secret(kube, "keys", "one")
+    references = References(kube)
+    await references.refresh(store, only_new=True)
+    kube.fault = lambda verb, resource, name: KubeError(0, "away")
+    assert not await references.refresh(store, only_new=False)
+    assert len(references.objects()) == 1
+
+
+async def test_a_reference_that_is_gone_is_forgotten() -> None:
+    kube, store = FakeKube(), _store()
+    _secret(kube, "keys", "one")
+    references = References(kube)
+    await references.refresh(store, only_new=True)
+    assert await references.refresh(ObjectStore(), only_new=True)
+    assert references.objects() == []
+
+
+def _endpoint(uid: str, *, ready: bool | None, kind: str = "Pod") -> Json:
+    conditions = {} if ready is None else {"ready": ready}
+    return {"conditions": conditions, "targetRef": {"kind": kind, "uid": uid}}
+
+
+def test_ready_pods_are_those_of_all_slices_of_a_class_once() -> None:
+    one, two = ready_slice("a", "b"), ready_slice("b")
+    two["endpoints"] += [
+        _endpoint("unready", ready=False),
+        _endpoint("unsaid", ready=None),
+        _endpoint("node", ready=True, kind="Node"),
+        {"conditions": {"ready": True}},
+    ]
+    other = ready_slice("c", class_name="other")
+    assert ready_pods([one, two, other]) == {
+        "default": frozenset({"a", "b", "unsaid"}),
+        "other": frozenset({"c"}),
+    }
+
+
+async def test_slices_of_tenants_do_not_count() -> None:
+    kube = FakeKube()
+    foreign = ready_slice("intruder")
+    foreign["metadata"]["namespace"] = "team-a"
+    kube.put(ENDPOINT_SLICES, foreign)
+    pods = GatewayPods(kube, OPERATOR_NAMESPACE)
+    assert not await pods.refresh()
+    kube.put(ENDPOINT_SLICES, ready_slice("pod-1"))
+    assert await pods.refresh()
+    assert pods.ready("default") == {"pod-1"}
+    assert pods.ready("other") == frozenset()
+
+
+async def test_token_keys_are_canonical_and_stay_when_they_cannot_be_read() -> None:
+    kube = FakeKube()
+    keys = ClusterKeys(kube)
+    assert not await keys.refresh()
+    kube.raws = {
+        "/.well-known/openid-configuration": b'{"issuer": "https://cluster"}',
+        "/openid/v1/jwks": b'{"keys": [{"kty": "RSA", "kid": "1"}]}',
+    }
+    assert await keys.refresh()
+    kube.raws["/openid/v1/jwks"] = b'{"keys": [{"kid": "1", "kty": "RSA"}]}'
+    assert not await keys.refresh()
+    kube.raws = {}
+    assert not await keys.refresh()
+    assert (keys.issuer, keys.jwks) == (
+        "https://cluster",
+        '{"keys":[{"kid":"1","kty":"RSA"}]}',
+    )
+
+
+def _settings(file: Path | None = None) -> OperatorSettings:
+    return OperatorSettings(namespace=OPERATOR_NAMESPACE, identity="one", default_class_file=file)
+
+
+async def test_the_default_class_is_what_the_chart_says_and_points_at_its_gateway(
+    tmp_path: Path,
+) -> None:
+    kube = FakeKube()
+    metadata = {"namespace": OPERATOR_NAMESPACE, "name": "bucketroute-gateway"}
+    ports = [{"name": "admin", "port": 9090}, {"name": "s3", "port": 80}]
+    kube.put(SERVICES, {"metadata": metadata, "spec": {"clusterIP": "10.96.0.9", "ports": ports}})
+    file = tmp_path / "class.yaml"
+    file.write_text("bucketNamePattern: '${namespace}.*'\n")
+    await ensure_default_class(kube, _settings(file))
+    spec = kube.peek(CLASSES, "", "default")["spec"]
+    assert spec == {
+        "bucketNamePattern": "${namespace}.*",
+        "dataPlane": {
+            "mode": "Shared",
+            "serviceAccountRef": {"namespace": OPERATOR_NAMESPACE, "name": "bucketroute-gateway"},
+            "endpoint": "http://10.96.0.9:80",
+        },
+    }
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "plain"])
+async def test_a_default_class_that_cannot_be_read_stops_nothing(tmp_path: Path, text: str) -> None:
+    kube = FakeKube()
+    file = tmp_path / "class.yaml"
+    file.write_text(text)
+    await ensure_default_class(kube, _settings(file))
+    assert kube.names(CLASSES) == []
+
+
+def _classes() -> list[ClassObject]:
+    store = ObjectStore()
+    raw = raw_class()
+    raw["spec"]["dataPlane"]["endpoint"] = "http://10.96.0.9"
+    store.event(CLASSES, "ADDED", raw)
+    stored = store.of(CLASSES)["", "default"].parsed
+    assert isinstance(stored, ClassObject)
+    return [stored]
+
+
+async def test_the_injector_is_told_of_each_class_once() -> None:
+    kube = FakeKube()
+    settings = InjectorSettings(kube, OPERATOR_NAMESPACE)
+    await settings.write(_classes())
+    await settings.write(_classes())
+    data = kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-injector")["data"]
+    assert json.loads(data["classes.json"]) == {
+        "default": {
+            "audience": "bucketroute",
+            "endpoint": "http://10.96.0.9",
+            "mode": "Shared",
+            "region": "us-east-1",
+        }
+    }
+    assert kube.calls["get", "ConfigMap"] == 1
+
+
+def _status(**conditions: str) -> Json:
+    return {
+        "conditions": [
+            {"type": kind, "status": status, "reason": f"{kind}{status}", "message": "So."}
+            for kind, status in conditions.items()
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ({}, _status(Accepted="True", Programmed="True"), ["ProgrammedTrue"]),
+        ({}, _status(Accepted="False"), ["AcceptedFalse"]),
+        (_status(Accepted="True"), _status(Accepted="True"), []),
+        (_status(Programmed="False"), _status(Programmed="True"), ["ProgrammedTrue"]),
+        (_status(CredentialReady="True"), _status(CredentialReady="False"), None),
+        (_status(CredentialReady="Unknown"), _status(CredentialReady="True"), []),
+        (_status(Ready="True"), _status(Ready="False"), []),
+    ],
+    ids=["new", "refused", "same", "recovered", "failed", "known-now", "summary"],
+)
+def test_events_tell_of_transitions(before: Json, after: Json, told: list[str] | None) -> None:
+    expected = ["CredentialReadyFalse"] if told is None else told
+    assert [item["reason"] for item in transitions(before, after)] == expected
+
+
+async def test_events_are_limited_in_number_and_repetition() -> None:
+    kube, now = FakeKube(), [0.0]
+    events = Events(kube, "one", clock=lambda: now[0])
+    refused, fine = _status(Accepted="False"), _status(Accepted="True")
+
+    async def flap(name: str) -> None:
+        ref = ObjectRef(kind="BucketRoute", namespace="team-a", name=name)
+        metadata = Metadata(ref=ref, uid=name, generation=1, created_at="")
+        await events.transitions(metadata, fine, refused)
+
+    await flap("one")
+    await flap("one")
+    assert len(kube.names(EVENTS)) == 1
+    for number in range(100):
+        await flap(f"route-{number}")
+    assert len(kube.names(EVENTS)) == 50
+    now[0] = 400.0
+    await flap("one")
+    assert len(kube.names(EVENTS)) == 51
+
+
+async def test_an_event_that_is_refused_stops_nothing() -> None:
+    kube = FakeKube()
+    kube.fault = lambda verb, resource, name: ForbiddenError(403, "no Events")
+    ref = ObjectRef(kind="BucketRoute", namespace="team-a", name="one")
+    metadata = Metadata(ref=ref, uid="u", generation=1, created_at="")
+    await Events(kube, "one").transitions(metadata, {}, _status(Accepted="False"))
+    assert kube.calls["create", "Event"] == 1
