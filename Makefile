@@ -30,6 +30,12 @@ lint: $(STAMP) ## Check format, style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lint-chart: ## Check the Helm chart: lint, golden files, schema (helm is built or fetched)
+	charts/lint.sh
+
+e2e: $(STAMP) ## Run the cluster suite: CLUSTER=kind (Docker) or CLUSTER=local (root on Debian)
+	CLUSTER=$(CLUSTER) PYTEST=$(CURDIR)/$(BIN)/pytest tests/e2e/cluster/run.sh $(ARGS)
+
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
