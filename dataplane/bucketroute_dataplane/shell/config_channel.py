@@ -109,6 +109,8 @@ class ConfigChannel:
         for source, held in sorted(found, key=lambda item: item[1].version, reverse=True):
             if self._serve(held):
                 self.source = source
+                # A boot snapshot has no secrets, and its version may well be the newest there is.
+                self._wants_full = held.secrets is None
                 log.info("serving version=%s source=%s", held.version, source.value)
                 return
 

@@ -1,6 +1,7 @@
 """The config channel with both ends in one process, over real TLS."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import repeat
@@ -19,7 +20,9 @@ from bucketroute_dataplane.shell.config_channel import (
     CredentialReporter,
 )
 from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
+from bucketroute_operator.core.delta import full_update, render
 from bucketroute_snapshot import Secret, SnapshotSecrets
+from bucketroute_snapshot.update import NO_SECRETS
 from bucketroute_testing.clock import FakeClock
 from bucketroute_testing.config_channel import OperatorEnd, RecordingTarget
 from bucketroute_testing.operator_objects import route, service_account, snapshot, version
@@ -228,6 +231,19 @@ class FakeHealth:
             RouteHealth(route=name, state=state, code="Exchanged", at=1.0)
             for name, state in self.states.items()
         ]
+
+
+async def test_a_pod_that_booted_from_the_newest_version_still_asks_for_its_secrets(
+    operator: OperatorEnd, tmp_path: Path
+) -> None:
+    boot = tmp_path / "boot.gz"
+    boot.write_bytes(gzip.compress(full_update(version("1.1"), render(ONE), NO_SECRETS)))
+    operator.publish("1.1", ONE, SECRETS)
+    target = RecordingTarget()
+    files = ConfigFiles(boot=boot)
+    async with operator.client() as client, running(make_channel(client, target, files)):
+        await until(lambda: len(target.served) == 2)
+    assert target.served == [(ONE, SnapshotSecrets()), (ONE, SECRETS)]
 
 
 async def test_credentials_are_reported_on_change_and_again_to_a_new_leader(
