@@ -81,10 +81,11 @@ def await_condition(
 
 @pytest.fixture(scope="module")
 def reports(bucketroute: Installation, team: str) -> str:
-    """The route of the manifest, applied and Ready."""
+    """The route of the manifest, applied; the gateways have it and its credentials."""
     cluster = bucketroute.cluster
     cluster.kubectl("apply", "-f", str(HERE / "manifests/bucketroute/route.yaml"))
     await_condition(cluster, "reports", team, "Ready", "True", seconds=PROGRAMMED_SECONDS)
+    await_condition(cluster, "reports", team, "CredentialReady", "True", seconds=CREDENTIAL_SECONDS)
     return "reports"
 
 
