@@ -254,9 +254,11 @@ class Exchange:
         return head
 
     def _deadlines(self, plan: ForwardPlan) -> Deadlines:
+        """How long the backend may be silent; the route's own word counts before the first byte too,
+        but never hurries a copy or a Complete."""
         settings = self.services.settings
-        is_slow = plan.request.operation.name in _SLOW
-        return Deadlines(
-            first_byte=SLOW_FIRST_BYTE_SECONDS if is_slow else settings.first_byte_seconds,
-            idle=plan.entry.route.timeouts.idle_seconds or settings.idle_seconds,
-        )
+        own = plan.entry.route.timeouts.idle_seconds
+        first_byte = own or settings.first_byte_seconds
+        if plan.request.operation.name in _SLOW:
+            first_byte = max(first_byte, SLOW_FIRST_BYTE_SECONDS)
+        return Deadlines(first_byte=first_byte, idle=own or settings.idle_seconds)
