@@ -69,6 +69,8 @@ class ClassRollout:
         self._kept: ConfigVersion | None = None
         self._booted: ConfigVersion | None = None
         self._kept_at = float("-inf")
+        # Publishing and keeping both write the pointer; its order is that of the versions.
+        self._pointer = asyncio.Lock()
         self._times: deque[tuple[ConfigVersion, float]] = deque(maxlen=_REMEMBERED_TIMES)
 
     async def restore(self, version_of: Callable[[RouteKey], str]) -> None:
@@ -135,12 +137,13 @@ class ClassRollout:
         )
         if self._is_held(candidate, previous) or not is_new:
             return False
-        version = self._next_version()
-        reservations = self._reserved(previous, rendering)
-        await self._archive.advance(version, rendering.digest, reservations)
+        async with self._pointer:
+            version = self._next_version()
+            reservations = self._reserved(previous, rendering)
+            await self._archive.advance(version, rendering.digest, reservations)
+            self._version, self._reservations, self._is_first = version, reservations, False
         changed = self.channel.publish(version, rendering, candidate.secrets)
         self.versions = route_versions(self.versions, changed, rendering, version)
-        self._version, self._reservations, self._is_first = version, reservations, False
         self._times.append((version, self._clock()))
         self._measure(rendering, began)
         log.info(
@@ -164,14 +167,21 @@ class ClassRollout:
         update = full_update(current.version, current.rendering, NO_SECRETS)
         body = await asyncio.to_thread(gzip.compress, update, _COMPRESSION_LEVEL, mtime=0)
         if self._kept != current.version:
-            digest = current.rendering.digest
-            await self._archive.store(body, digest)
-            assert self._version is not None
-            await self._archive.advance(self._version, digest, self._reservations)
+            await self._archive.store(body, current.rendering.digest)
+            await self._point_at_content()
             self._kept = current.version
         if needs_boot:
             await self._archive.write_boot(body)
             self._booted = current.version
+
+    async def _point_at_content(self) -> None:
+        """By then a newer version may be out; the pointer names that one and the older content."""
+        async with self._pointer:
+            latest = self.channel.current
+            assert latest is not None
+            assert self._version is not None
+            digest = latest.rendering.digest
+            await self._archive.advance(self._version, digest, self._reservations)
 
     def _is_good(self, version: ConfigVersion) -> bool:
         """New pods boot from what one pod runs; where there is none, from what is out."""

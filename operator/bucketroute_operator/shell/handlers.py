@@ -94,7 +94,13 @@ def _registry(resources: Iterable[Resource], deliver: Inbox) -> kopf.OperatorReg
 
 def _handler(resource: Resource, deliver: Inbox) -> Callable[..., object]:
     async def seen(event: kopf.RawEvent, **_: object) -> None:
-        deliver(resource, event["type"], dict(event["object"]))
+        # Copied: the event is kopf's. Without managedFields, the larger half of it.
+        metadata = {
+            name: value
+            for name, value in event["object"]["metadata"].items()
+            if name != "managedFields"
+        }
+        deliver(resource, event["type"], {**event["object"], "metadata": metadata})
 
     return seen
 
@@ -113,4 +119,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 5
     settings.networking.request_timeout = 30
+    # Per object it keeps a task that waits for more events of it: no longer than a burst lasts.
+    settings.queueing.idle_timeout = 0.5
     return settings

@@ -66,7 +66,7 @@ class KubeClient:
         while True:
             page_query = [*query, ("continue", token)] if token else query
             page = await self._json("GET", resource.path(namespace), query=page_query)
-            items.extend(page.get("items") or [])
+            items.extend(_slimmed(item) for item in page.get("items") or [])
             token = page.get("metadata", {}).get("continue") or ""
             if not token:
                 return items
@@ -128,6 +128,12 @@ class KubeClient:
         if not 200 <= response.status < 300:
             raise _error(response.status, f"{method} {path}", answer)
         return answer
+
+
+def _slimmed(item: Json) -> Json:
+    """Without what is larger than all the rest, and of no use here."""
+    item.get("metadata", {}).pop("managedFields", None)
+    return item
 
 
 def _typed(resource: Resource, body: Json) -> Json:

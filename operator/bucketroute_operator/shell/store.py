@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import islice
+from sys import intern
+from typing import Any
 
 from bucketroute_operator.core.findings import ObjectRef
 from bucketroute_operator.core.object_parser import UnnamedObjectError
@@ -138,7 +140,7 @@ class ObjectStore:
         metadata = raw.get("metadata") or {}
         known = of_kind.objects.get(key)
         content = _content(metadata)
-        status = raw.get("status") or _NO_STATUS
+        status = _interned(raw["status"]) if raw.get("status") else _NO_STATUS
         is_same_content = known is not None and known.content == content
         try:
             # Parsing is the dear part, and most events are our own writes of a status.
@@ -155,7 +157,7 @@ class ObjectStore:
             parsed=parsed,
             # The same object as long as it says the same: others compare by identity.
             status=known.status if known is not None and known.status == status else status,
-            annotations=metadata.get("annotations") or {},
+            annotations=_annotations(metadata),
             content=content,
             serial=self._serial,
         )
@@ -179,17 +181,27 @@ def _content(metadata: Json) -> tuple[object, ...]:
 
     Namespaces have no generation; their labels are what counts.
     """
-    annotations = {
-        name: value
-        for name, value in (metadata.get("annotations") or {}).items()
-        if name != _LAST_APPLIED
-    }
     return (
         metadata.get("uid"),
         metadata.get("generation"),
         metadata.get("labels") or {},
-        annotations,
+        _annotations(metadata),
     )
+
+
+def _annotations(metadata: Json) -> dict[str, str]:
+    """Without kubectl's copy of the whole object."""
+    annotations = metadata.get("annotations") or {}
+    return {name: value for name, value in annotations.items() if name != _LAST_APPLIED}
+
+
+def _interned(value: Any) -> Any:
+    """The same JSON with shared strings: thousands of statuses say the same words."""
+    if isinstance(value, str):
+        return intern(value)
+    if isinstance(value, dict):
+        return {intern(name): _interned(item) for name, item in value.items()}
+    return [_interned(item) for item in value] if isinstance(value, list) else value
 
 
 def _is_older(raw: Json, known: StoredObject) -> bool:

@@ -1,12 +1,13 @@
 """From compiled to published: versions, the fence, the guard, reservations, and what is kept."""
 
+import asyncio
 from dataclasses import dataclass
 
 import pytest
 
 from bucketroute_operator.shell.channel import ClassChannel
 from bucketroute_operator.shell.class_rollout import Candidate, ClassRollout
-from bucketroute_operator.shell.kube_api import CONFIG_MAPS
+from bucketroute_operator.shell.kube_api import CONFIG_MAPS, Json, Resource
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.persistence import FencedError, SnapshotArchive
 from bucketroute_snapshot import Secret, Snapshot, SnapshotSecrets
@@ -188,6 +189,29 @@ async def test_content_is_stored_at_most_every_ten_seconds() -> None:
         clock.now += 3
     chunks = [name for name in kube.names(CONFIG_MAPS) if "snapshot-default-" in name]
     assert len(chunks) == 2
+
+
+class SlowKube(FakeKube):
+    """Its answers take a while, in which others run."""
+
+    async def replace(self, resource: Resource, body: Json) -> Json:
+        await asyncio.sleep(0)
+        return await super().replace(resource, body)
+
+
+async def test_keeping_and_publishing_at_once_do_not_fence_each_other() -> None:
+    kube, clock = SlowKube(), Seconds()
+    rollout = _rollout(kube, clock)
+    await rollout.roll(_candidate(snapshot(route("one"))))
+    for number in range(2, 20):
+        clock.now += 11
+        candidate = _candidate(snapshot(route("one", generation=number)))
+        await asyncio.gather(rollout.keep(), rollout.roll(candidate))
+    restored = await _restored(kube, clock)
+    assert restored.channel.current is not None
+    assert str(restored.channel.current.version) == "1.18"
+    pointer = kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-snapshot-default")
+    assert pointer["data"]["version"] == "1.19"
 
 
 async def test_new_pods_do_not_boot_from_what_a_pod_refused() -> None:
