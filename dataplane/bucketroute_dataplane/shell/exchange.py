@@ -254,8 +254,8 @@ class Exchange:
         return head
 
     def _deadlines(self, plan: ForwardPlan) -> Deadlines:
-        """How long the backend may be silent; the route's own word counts before the first byte too,
-        but never hurries a copy or a Complete."""
+        """How long the backend may be silent. What the route says counts before the first byte
+        too, but never hurries a copy or a Complete."""
         settings = self.services.settings
         own = plan.entry.route.timeouts.idle_seconds
         first_byte = own or settings.first_byte_seconds
