@@ -118,7 +118,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300  # by default a watch may live for ever, and go stale
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 5
+    settings.watching.chunk_size = 500  # the first LIST, page by page
     settings.networking.request_timeout = 30
     # Per object it keeps a task that waits for more events of it: no longer than a burst lasts.
-    settings.queueing.idle_timeout = 0.5
+    settings.queueing.idle_timeout = 0.1
     return settings
