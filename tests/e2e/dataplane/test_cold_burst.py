@@ -87,7 +87,7 @@ async def test_the_first_callers_departure_cancels_nobody_else(
     assert len(wire.sts.calls) == 1
 
 
-@pytest.mark.rule("3.2.3")
+@pytest.mark.rule("3.2.3", "3.1.2")
 @pytest.mark.parametrize("kind", [KINDS[2], KINDS[3]], ids=["Complete", "DeleteObjects"])
 def test_a_buffered_body_is_on_hand_before_sts_is_asked(
     cold: Gateway, wire: WireBackend, kind: BurstRequest

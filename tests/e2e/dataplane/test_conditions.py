@@ -127,7 +127,7 @@ def test_a_304_has_no_body_and_keeps_the_connection(
     assert wire_s3.get_object(**NAMED)["Body"].read() == b"next"
 
 
-@pytest.mark.rule("3.13")
+@pytest.mark.rule("3.13", "3.13.2")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_an_error_to_head_has_no_body_and_keeps_the_connection(
     shared_gateway: Gateway, recorded: WireBackend, method: str

@@ -45,6 +45,7 @@ def assert_absent(gateway: Gateway, key: str) -> None:
         client.head_object(Bucket=BUCKET, Key=key)
 
 
+@pytest.mark.rule("3.2.11", "3.2.13")
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("form", CHUNK_FORMS.values(), ids=CHUNK_FORMS)
 def test_every_form_round_trips(front: Gateway, form: ChunkForm, size: int) -> None:
@@ -78,6 +79,7 @@ def test_parts_take_every_form(gateway: Gateway, form: ChunkForm) -> None:
         assert client.get_object(Bucket=BUCKET, Key="parts")["Body"].read() == BODY
 
 
+@pytest.mark.rule("3.2.13")
 @pytest.mark.parametrize("form", SIGNED_FORMS.values(), ids=SIGNED_FORMS)
 def test_a_changed_signed_chunk_is_refused(gateway: Gateway, form: ChunkForm) -> None:
     changed = BODY[1000:1016]

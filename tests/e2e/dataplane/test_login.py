@@ -161,7 +161,7 @@ def _run(program: str, environment: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.rule("3.12.2", "3.12.3")
+@pytest.mark.rule("3.12.2", "3.12.3", "3.1.1")
 @pytest.mark.parametrize("path", ["", "/"], ids=["no path", "a trailing slash"])
 def test_a_session_reads_and_writes(
     login_gateway: LoginGateway, issuer: OidcIssuer, path: str

@@ -58,6 +58,7 @@ async def test_64_slow_uploads_and_64_slow_downloads_stay_below_the_ceiling(
     assert peak.peak_bytes < CEILING_BYTES, f"{peak.peak_bytes / MiB:.0f} MiB"
 
 
+@pytest.mark.rule("3.2.5")
 async def test_200_big_completes_at_once_share_one_budget(
     wire: WireBackend, start_gateway: StartGateway
 ) -> None:

@@ -81,6 +81,7 @@ def test_metadata_and_description_come_back(s3: Any) -> None:
     assert {name: head[name] for name in described} == described
 
 
+@pytest.mark.rule("3.5.3")
 def test_metadata_survives_multipart(s3: Any) -> None:
     upload = s3.create_multipart_upload(
         Bucket=BUCKET, Key="multi", Metadata={"owner": "me"}, ContentType="text/plain"
@@ -145,6 +146,7 @@ def test_a_listing_folds_at_the_delimiter(s3: Any) -> None:
     assert [each["Key"] for each in answer["Contents"]] == ["fold/c"]
 
 
+@pytest.mark.rule("3.9.6")
 def test_a_copy_is_the_same_object(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="original", Body=b"copied", Metadata={"m": "v"})
     s3.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": "original"})
@@ -165,6 +167,7 @@ def test_the_bucket_is_seen_under_its_virtual_name_only(s3: Any) -> None:
     assert "LocationConstraint" in s3.get_bucket_location(Bucket=BUCKET)
 
 
+@pytest.mark.rule("3.10.1")
 def test_presigned_urls_upload_and_download(s3: Any, gateway: Gateway) -> None:
     named = {"Bucket": BUCKET, "Key": "presigned +key"}
     put = s3.generate_presigned_url("put_object", Params=named).removeprefix(gateway.endpoint)
@@ -178,6 +181,7 @@ def test_presigned_urls_upload_and_download(s3: Any, gateway: Gateway) -> None:
         assert raw.read_response().body == b"body"
 
 
+@pytest.mark.rule("3.3.2")
 def test_virtual_hosted_style_names_the_bucket_in_the_host(gateway: Gateway) -> None:
     host = f"{BUCKET}.{DOMAIN}"
     signed = gateway.signer.sign("PUT", f"http://{host}/virtual/key")

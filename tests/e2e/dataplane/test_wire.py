@@ -129,6 +129,7 @@ def test_requests_share_a_backend_connection(recorded: WireBackend, s3: Any) -> 
     assert len(used) == 1
 
 
+@pytest.mark.rule("3.1.2")
 def test_100_continue_comes_after_authentication_only(
     recorded: WireBackend, shared_gateway: Gateway
 ) -> None:
@@ -160,6 +161,7 @@ def test_an_empty_upload_that_expects_a_100_gets_one(shared_gateway: Gateway) ->
     assert (answer.status, answer.interim_statuses) == (200, (100,))
 
 
+@pytest.mark.rule("3.13.2")
 def test_a_refusal_without_a_100_ends_the_connection(shared_gateway: Gateway) -> None:
     # For the same fault of botocore: with an empty body nothing else would close it.
     headers = (("Host", "x"), ("Content-Length", "0"), ("Expect", "100-continue"))

@@ -25,6 +25,7 @@ from bucketroute_testing.compiling import (
 # Roles
 
 
+@pytest.mark.rule("3.10.15")
 def test_a_route_cannot_name_the_role_of_another_namespace() -> None:
     backend = {"bucket": "acme", "region": "eu-west-1", "roleARN": role("team-b")}
     compilation = compiled(class_(), route("team-a", backend=backend))

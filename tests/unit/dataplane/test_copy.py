@@ -54,7 +54,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.rule("3.3.12")
+@pytest.mark.rule("3.3.12", "3.4.9")
 @pytest.mark.parametrize(("value", "code"), REFUSED.values(), ids=list(REFUSED))
 def test_a_source_that_names_no_object_is_refused(value: bytes, code: str) -> None:
     with pytest.raises(S3Error) as caught:

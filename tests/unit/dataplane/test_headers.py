@@ -124,7 +124,7 @@ def test_an_object_cannot_be_made_public_by_an_acl(name: str) -> None:
         assert refused(name, *headers) == (501, "NotImplemented")
 
 
-@pytest.mark.rule("3.13.21")
+@pytest.mark.rule("3.13.4")
 @pytest.mark.parametrize("name", WRITES)
 def test_metadata_is_at_most_2_kib_without_the_names_prefix(name: str) -> None:
     fits = [(b"x-amz-meta-" + b"n" * 24, b"v" * 1000)] * 2

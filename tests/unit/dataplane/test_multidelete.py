@@ -120,6 +120,7 @@ def test_1000_keys_are_accepted() -> None:
     assert len(parse_delete(delete(*[_ONE] * 1000)).objects) == 1000
 
 
+@pytest.mark.rule("3.4.9")
 def test_a_key_that_no_object_can_have_is_refused() -> None:
     with pytest.raises(S3Error) as caught:
         parse_delete(delete(f"<Object><Key>{'a' * 1025}</Key></Object>"))

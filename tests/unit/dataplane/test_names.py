@@ -73,6 +73,7 @@ def test_dot_segments_and_control_bytes_are_refused(key: bytes) -> None:
     assert caught.value.code == "InvalidRequest"
 
 
+@pytest.mark.rule("3.13.5")
 def test_a_key_longer_than_1024_bytes_is_refused() -> None:
     with pytest.raises(S3Error) as caught:
         check_key("é".encode() * 513)

@@ -101,7 +101,7 @@ def test_a_key_with_a_dot_segment_or_a_control_byte_is_refused(method: str, segm
     assert refused(method, f"/photos/{segment}") == (400, "InvalidRequest")
 
 
-@pytest.mark.rule("3.13.21")
+@pytest.mark.rule("3.13.4")
 def test_a_key_holds_at_most_1024_bytes_of_utf8() -> None:
     assert s3_request("PUT", f"/photos/{'k' * 1024}").key == b"k" * 1024
     assert s3_request("PUT", f"/photos/{quote('é') * 512}").key == "é".encode() * 512

@@ -1,0 +1,108 @@
+"""One line of JSON a request: what it holds, and that it is JSON whatever a client sends."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bucketroute_dataplane.shell.access_log import MAX_WAITING_LINES, AccessLog, AccessRecord
+
+RECORD = AccessRecord(
+    request_id="00000000000000AB",
+    method="PUT",
+    client_address="10.0.0.1",
+    started=1.0,
+    bucket="photos",
+    key="a/b",
+    operation="PutObject",
+    route="team-a/photos",
+    caller="system:serviceaccount:team-a:app",
+    status=200,
+    authorized=1.001,
+    credentials_ready=1.003,
+    backend_sent=1.004,
+    first_byte=1.104,
+    ended=1.25,
+    bytes_in=11,
+    bytes_out=7,
+)
+TEXT = st.text(st.characters(codec="utf-8"))
+
+
+class Lines(io.StringIO):
+    """Counts its writes."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        return super().write(text)
+
+
+@pytest.mark.rule("3.1.5")
+def test_a_line_says_who_did_what_to_what_and_how_it_ended() -> None:
+    assert json.loads(RECORD.line("2026-01-02T03:04:05.000Z")) == {
+        "time": "2026-01-02T03:04:05.000Z",
+        "requestId": "00000000000000AB",
+        "client": "10.0.0.1",
+        "caller": "system:serviceaccount:team-a:app",
+        "route": "team-a/photos",
+        "operation": "PutObject",
+        "method": "PUT",
+        "bucket": "photos",
+        "key": "a/b",
+        "status": 200,
+        "bytesIn": 11,
+        "bytesOut": 7,
+        "durationMs": 250.0,
+        "authMs": 1.0,
+        "credentialsMs": 2.0,
+        "backendMs": 100.0,
+    }
+
+
+@pytest.mark.rule("3.1.8")
+def test_server_timing_has_the_phases_that_were_gone_through() -> None:
+    assert RECORD.server_timing(1.2) == (
+        b"total;dur=200.0, auth;dur=1.0, credentials;dur=2.0, backend;dur=100.0"
+    )
+    refused = replace(RECORD, authorized=0.0, credentials_ready=0.0, first_byte=0.0)
+    assert refused.server_timing(1.002) == b"total;dur=2.0"
+
+
+@given(bucket=TEXT, key=TEXT, caller=TEXT, detail=TEXT, method=TEXT)
+def test_no_text_breaks_the_line(
+    bucket: str, key: str, caller: str, detail: str, method: str
+) -> None:
+    record = replace(
+        RECORD, bucket=bucket, key=key, caller=caller, detail=detail or None, method=method
+    )
+    line = record.line("t")
+    assert "\n" not in line
+    assert "\r" not in line
+    said = json.loads(line)
+    assert (said["bucket"], said["key"], said["caller"]) == (bucket, key, caller)
+    assert (said["method"], said.get("detail", "")) == (method, detail)
+    assert said["status"] == 200
+
+
+async def test_lines_are_written_in_batches_and_none_is_lost() -> None:
+    stream = Lines()
+    log = AccessLog(stream, now=lambda: 1_767_323_045.5)
+    for _ in range(MAX_WAITING_LINES + 1):
+        log.write(RECORD)
+    assert stream.writes == 1
+    log.flush()
+    assert stream.writes == 2
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == MAX_WAITING_LINES + 1
+    assert {json.loads(line)["time"] for line in lines} == {"2026-01-02T03:04:05.500Z"}
+
+
+async def test_flushing_nothing_writes_nothing() -> None:
+    stream = Lines()
+    AccessLog(stream, now=lambda: 0.0).flush()
+    assert stream.writes == 0
