@@ -5,9 +5,10 @@ no backend.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -136,6 +137,15 @@ async def test_an_external_subject_logs_in_with_keys_that_are_fetched_once(bench
         assert f"<Provider>{EXTERNAL}<".encode() in body
         assert b"assumed-role/repo_acme_app/session<" in body
     assert bench.issuer.asked == [EXTERNAL]
+
+
+async def test_a_session_outlives_the_token_that_it_was_had_for(bench: Bench) -> None:
+    now = datetime.now(UTC)
+    _, body = await bench.log_in(minted(exp=int(now.timestamp()) + 30))
+    expiration = re.search(rb"<Expiration>(.+?)Z</", body)
+    assert expiration is not None
+    lifetime = datetime.fromisoformat(expiration[1].decode() + "+00:00") - now
+    assert timedelta(seconds=3590) < lifetime < timedelta(seconds=3610)
 
 
 @pytest.mark.rule("3.12.6")
