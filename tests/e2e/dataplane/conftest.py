@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bucketroute_testing.client_runs import write_files
+from bucketroute_testing.clients import RawClient
 from bucketroute_testing.embedded import EmbeddedBackend
 from bucketroute_testing.gateway import (
     BACKEND_BUCKET,
@@ -121,6 +122,19 @@ def minio_gateway(minio: Minio, tmp_path_factory: pytest.TempPathFactory) -> Ite
     directory = tmp_path_factory.mktemp("tenants")
     with running_gateway(directory, minio_backend(minio), tenant_options(minio)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def silent_upload(minio_gateway: Gateway) -> Iterator[RawClient]:
+    """A client that stops after the first bytes of its upload to `silent`.
+
+    It is answered after a minute. A module that takes long asks for it too, so that in a whole run
+    the minute is over when `test_silent_client` looks.
+    """
+    with minio_gateway.raw(timeout_seconds=90) as raw:
+        raw.send_head("PUT", f"/{BUCKET}/silent", minio_gateway.put_headers("silent", b"x" * 1024))
+        raw.send(b"x" * 10)
+        yield raw
 
 
 @pytest.fixture(params=["http", "https"])
