@@ -87,16 +87,14 @@ async def answer_forwarded(
     answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
 ) -> None:
     """The backend's answer in the client's terms. Raises: BackendError, ClientGoneError."""
-    _note_backend_request(answering.record, head)
+    note_backend_request(answering.record, head)
     if not relay.is_upload_complete:
         # An early answer: the rest of the upload is not wanted any more.
         answering.client.stop_body()
-    is_failure = head.status >= 300 and head.status != 304
-    if is_failure and (plan.request.head.method != b"HEAD" or head.status < 400):
-        # Redirects among them: none is followed, and their target is the backend's own matter.
-        await _answer_error(answering, plan, relay, head)
-    elif plan.request.operation.answer is Answer.STREAM or head.status == 304:
+    if is_passed_on(plan, head):
         await _pass_on(answering, plan, relay, head)
+    elif head.status >= 300:
+        await _answer_error(answering, plan, relay, head)
     else:
         await _answer_document(answering, plan, relay, head)
 
@@ -104,6 +102,21 @@ async def answer_forwarded(
 async def _pass_on(
     answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
 ) -> None:
+    start_passing_on(answering, plan, head)
+    await relay.pass_on()
+    answering.client.finish()
+
+
+def is_passed_on(plan: ForwardPlan, head: ResponseHead) -> bool:
+    """Whether the body, if there is one, reaches the client as it comes from the backend."""
+    if head.status >= 300 and head.status != 304:
+        # The body of an error is rewritten; of a redirect, which is never followed, all of it is.
+        return plan.request.head.method == b"HEAD" and head.status >= 400
+    return plan.request.operation.answer is Answer.STREAM or head.status == 304
+
+
+def start_passing_on(answering: Answering, plan: ForwardPlan, head: ResponseHead) -> None:
+    """Begins the client's response to a backend's."""
     client = answering.client
     answering.record.status = head.status
     is_bodiless = plan.request.head.method == b"HEAD" or head.status in (204, 304)
@@ -114,8 +127,6 @@ async def _pass_on(
     client.start(
         head.status, headers, length=None if is_bodiless else head.length, is_bodiless=is_bodiless
     )
-    await relay.pass_on()
-    client.finish()
 
 
 async def _answer_error(
@@ -158,7 +169,7 @@ def _kept_headers(answering: Answering, head: ResponseHead) -> list[Header]:
     ]
 
 
-def _note_backend_request(record: AccessRecord, head: ResponseHead) -> None:
+def note_backend_request(record: AccessRecord, head: ResponseHead) -> None:
     for name, value in head.headers:
         if name == b"x-amz-request-id":
             record.backend_request_id = value.decode("latin-1")

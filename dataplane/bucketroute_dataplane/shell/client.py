@@ -8,7 +8,7 @@ within the same call. The S3Protocol drives it; the exchange reads and writes th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -68,7 +68,6 @@ class ClientStream:
         self,
         connection: ClientConnection,
         head: RequestHead,
-        run: Callable[[ClientStream], Awaitable[None]],
         *,
         keep_alive: bool,
         expects_continue: bool,
@@ -83,8 +82,8 @@ class ClientStream:
         self.sent_bytes = 0
         self.is_write_paused = False
         self.body_complete = False
+        self.work: Awaitable[None] | None = None
         self._connection = connection
-        self._run = run
         self._loop = asyncio.get_running_loop()
         self._expects_continue = expects_continue
         self._queue: list[bytes] = []
@@ -98,7 +97,8 @@ class ClientStream:
 
     async def run_asgi(self, app: Any) -> None:
         """uvicorn starts a cycle by this name, with the ASGI application that S3 does not need."""
-        await self._run(self)
+        assert self.work is not None
+        await self.work
 
     def set(self) -> None:
         """uvicorn sets its cycle's message event when the connection is lost."""

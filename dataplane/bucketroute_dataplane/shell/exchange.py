@@ -11,9 +11,8 @@ backend is ready for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import assert_never
+from collections.abc import Awaitable, Sequence
+from typing import NamedTuple
 
 from bucketroute_dataplane.core.authenticate import BearerToken, Caller, authenticate
 from bucketroute_dataplane.core.authorize import CopySourcePlan, ForwardPlan, authorize
@@ -28,11 +27,9 @@ from bucketroute_dataplane.core.buffered import checked_body
 from bucketroute_dataplane.core.copying import copy_source
 from bucketroute_dataplane.core.errors import S3Error
 from bucketroute_dataplane.core.forward import (
-    Outgoing,
     compose_bodiless,
     compose_buffered,
     compose_stream,
-    sign,
 )
 from bucketroute_dataplane.core.list_query import backend_list_query
 from bucketroute_dataplane.core.login_errors import in_terms_of_s3
@@ -40,8 +37,7 @@ from bucketroute_dataplane.core.messages import UpstreamRequest
 from bucketroute_dataplane.core.operations import Answer, BodyMode
 from bucketroute_dataplane.core.request import S3Request, parse_request
 from bucketroute_dataplane.core.resolve import RouteIndex
-from bucketroute_dataplane.core.upload import UploadTransform, upload_transform
-from bucketroute_dataplane.shell.access_log import AccessRecord
+from bucketroute_dataplane.core.upload import upload_transform
 from bucketroute_dataplane.shell.answers import (
     Answering,
     answer_empty_list,
@@ -49,44 +45,47 @@ from bucketroute_dataplane.shell.answers import (
     answer_locally,
     answer_preflight,
 )
+from bucketroute_dataplane.shell.backend_leg import BackendLeg, Upload
 from bucketroute_dataplane.shell.batch_delete import delete_batch
-from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.relay import Deadlines, Relay, ResponseHead
-from bucketroute_dataplane.shell.services import Services
-from bucketroute_dataplane.shell.upstream import BackendError
+from bucketroute_dataplane.shell.direct import DirectOwner, DirectRelay
+from bucketroute_dataplane.shell.relay import ResponseHead
 
-# What the operations that make a backend copy bytes may take before their first byte.
-SLOW_FIRST_BYTE_SECONDS = 300.0
-_SLOW = frozenset(("CopyObject", "UploadPartCopy", "CompleteMultipartUpload"))
 # A body that must be checked before its (empty) request may go out is framing only.
 _EMPTY_FRAMING_BYTES = 64 * 1024
 
 
-@dataclass(slots=True)
-class Exchange:
+class Planned(NamedTuple):
+    """An authorised request, before anything has been waited for."""
+
+    plan: ForwardPlan
+    caller: Caller
+    incoming: IncomingBody
+
+
+class Exchange(BackendLeg):
     """The state that the steps of one request share."""
 
-    answering: Answering
-    index: RouteIndex
-    services: Services = field(init=False)
-    client: ClientStream = field(init=False)
-    record: AccessRecord = field(init=False)
-    request: S3Request | None = None
-    held_body: bytes | None = None
+    __slots__ = ("held_body", "index", "request", "sent")
 
-    def __post_init__(self) -> None:
-        answering = self.answering
-        self.services, self.client = answering.services, answering.client
-        self.record = answering.record
+    def __init__(self, answering: Answering, index: RouteIndex) -> None:
+        super().__init__(answering)
+        self.index = index
+        self.request: S3Request | None = None
+        self.sent: UpstreamRequest | None = None
+        self.held_body: bytes | None = None
 
-    async def run(self) -> None:
-        """Raises: S3Error, BackendError, ClientGoneError; nothing has been answered then, or the
-        response is under way and must be broken off."""
+    def begin(self, owner: DirectOwner) -> Awaitable[None] | None:
+        """Takes every step that waits for nothing, over one snapshot.
+
+        Returns what is left to be awaited. None: the request is answered, or goes on by itself and
+        `owner` hears of its end.
+        Raises: S3Error; nothing has been answered then.
+        """
         services, client = self.services, self.client
         if client.head.method == b"OPTIONS":
             self.record.operation = "Preflight"
             answer_preflight(self.answering, self.index)
-            return
+            return None
         request = self.request = parse_request(client.head, self.index.domains)
         self._note_request(request)
         caller = authenticate(
@@ -97,24 +96,44 @@ class Exchange:
             trust=services.trust,
         )
         if isinstance(caller, BearerToken):
-            caller = await self._prove(caller, request)
+            return self._run_bearer(caller, request)
+        planned = self._plan(request, caller)
+        if planned is None or self._begin_directly(planned, owner):
+            return None
+        return self._forward(planned)
+
+    async def run(self, owner: DirectOwner) -> None:
+        """`begin`, and what it leaves, in the caller's task."""
+        work = self.begin(owner)
+        if work is not None:
+            await work
+
+    def _plan(self, request: S3Request, caller: Caller) -> Planned | None:
+        """What the caller may have done; None if the snapshot alone has answered."""
         self.record.caller = str(caller.identity)
         if request.operation.answer is Answer.LOCAL:
             answer_locally(self.answering, request, self.index, caller.identity)
-            return
+            return None
         plan = self._authorize(request, caller)
-        self.record.authorized = services.clock()
-        incoming = incoming_body(client.head, caller.payload_hash)
-        with services.limits.enter(plan.entry):
-            match request.operation.body:
+        self.record.authorized = self.services.clock()
+        return Planned(plan, caller, incoming_body(self.client.head, caller.payload_hash))
+
+    async def _run_bearer(self, bearer: BearerToken, request: S3Request) -> None:
+        planned = self._plan(request, await self._prove(bearer, request))
+        if planned is not None:
+            await self._forward(planned)
+
+    async def _forward(self, planned: Planned) -> None:
+        """Raises: S3Error, BackendError, ClientGoneError; nothing has been answered then, or the
+        response is under way and must be broken off."""
+        with self.services.limits.enter(planned.plan.entry):
+            match planned.plan.request.operation.body:
                 case BodyMode.STREAMED:
-                    await self._forward_streamed(plan, caller, incoming)
+                    await self._forward_streamed(planned)
                 case BodyMode.BUFFERED:
-                    await self._forward_buffered(plan, caller, incoming)
+                    await self._forward_buffered(planned)
                 case BodyMode.NONE:
-                    await self._forward_bodiless(plan)
-                case _:
-                    assert_never(request.operation.body)
+                    await self._forward_bodiless(planned.plan)
 
     def _note_request(self, request: S3Request) -> None:
         record = self.record
@@ -145,11 +164,52 @@ class Exchange:
                 raise in_terms_of_s3(error) from error
         return bearer.caller(key, services.now())
 
+    # -- with nothing to wait for ----------------------------------------------------------------
+
+    def _begin_directly(self, planned: Planned, owner: DirectOwner) -> bool:
+        """Sends an object request whose credentials and connection are at hand."""
+        services, plan = self.services, planned.plan
+        operation = plan.request.operation
+        is_simple = operation.answer is Answer.STREAM and operation.body is not BodyMode.BUFFERED
+        if not is_simple or not services.limits.is_unlimited(plan.entry):
+            return False
+        credentials = services.credentials.peek(plan.target.backend)
+        upload = self._upload(planned) if operation.body is BodyMode.STREAMED else None
+        if credentials is None or (upload is not None and not upload.outgoing.content_length):
+            return False
+        connection = services.pools.take(plan.target.endpoint)
+        if connection is None:
+            return False
+        outgoing = upload.outgoing if upload is not None else compose_bodiless(plan)
+        request = self.sent = self.signed(plan, outgoing, credentials)
+        self.record.backend_sent = services.clock()
+        relay = DirectRelay(self.answering, plan, connection, owner)
+        if upload is None:
+            relay.send(request, b"", self.deadlines(plan))
+        else:
+            relay.send_streamed(request, upload.transform, self.deadlines(plan))
+        return True
+
+    def answer(self, relay: DirectRelay, head: ResponseHead) -> Awaitable[None]:
+        """What is left of a direct exchange whose answer is not to be passed on."""
+        return answer_forwarded(self.answering, relay.plan, relay, head)
+
+    def send_again(self, relay: DirectRelay) -> Awaitable[None] | None:
+        """The same request on a new connection, after a kept-alive one was dead; None if it must
+        not be repeated."""
+        request = self.sent
+        if request is None or not request.is_retryable or self.client.response_started:
+            return None
+        return self._send_again(relay.plan, request)
+
+    async def _send_again(self, plan: ForwardPlan, request: UpstreamRequest) -> None:
+        relay, head = await self.resend(plan, request, b"")
+        await answer_forwarded(self.answering, plan, relay, head)
+
     # -- the three kinds of body -----------------------------------------------------------------
 
-    async def _forward_buffered(
-        self, plan: ForwardPlan, caller: Caller, incoming: IncomingBody
-    ) -> None:
+    async def _forward_buffered(self, planned: Planned) -> None:
+        plan, caller, incoming = planned
         operation = plan.request.operation
         check_size(incoming, operation.body_limit_bytes)
         held = incoming.wire_length if incoming.wire_length is not None else incoming.payload_length
@@ -161,32 +221,29 @@ class Exchange:
             body = checked_body(raw, incoming, caller.signature, operation.body_limit_bytes)
             self.record.body_read = self.services.clock()
             if operation.answer is Answer.BATCH_DELETE:
-                await delete_batch(self.answering, plan, body, self._send_buffered)
+                await delete_batch(self.answering, plan, body, self.send)
                 return
-            relay, head = await self._send(plan, compose_buffered(plan, body), body)
+            relay, head = await self.send(plan, compose_buffered(plan, body), body)
         await answer_forwarded(self.answering, plan, relay, head)
 
-    async def _send_buffered(
-        self, plan: ForwardPlan, outgoing: Outgoing, body: bytes
-    ) -> tuple[Relay, ResponseHead]:
-        return await self._send(plan, outgoing, body)
+    async def _forward_streamed(self, planned: Planned) -> None:
+        upload = self._upload(planned)
+        if upload.transform is not None and not upload.outgoing.content_length:
+            # An empty object is complete with its head, so the check comes first.
+            upload.transform.feed(await self.client.read_body(_EMPTY_FRAMING_BYTES))
+            upload.transform.finish()
+            relay, head = await self.send(planned.plan, upload.outgoing, b"")
+        else:
+            relay, head = await self.send_streamed(planned.plan, upload)
+        await answer_forwarded(self.answering, planned.plan, relay, head)
 
-    async def _forward_streamed(
-        self, plan: ForwardPlan, caller: Caller, incoming: IncomingBody
-    ) -> None:
+    def _upload(self, planned: Planned) -> Upload:
+        plan, caller, incoming = planned
         limit = plan.entry.route.limits.max_object_size_bytes
         check_size(incoming, min(limit or MAX_PUT_BYTES, MAX_PUT_BYTES))
         stream = plan_stream(incoming, self.client.head, plan.target.backend.profile)
         transform = upload_transform(stream, caller.signature)
-        outgoing = compose_stream(plan, stream)
-        if transform is not None and not stream.content_length:
-            # An empty object is complete with its head, so the check comes first.
-            transform.feed(await self.client.read_body(_EMPTY_FRAMING_BYTES))
-            transform.finish()
-            relay, head = await self._send(plan, outgoing, b"")
-        else:
-            relay, head = await self._send_streamed(plan, outgoing, transform)
-        await answer_forwarded(self.answering, plan, relay, head)
+        return Upload(compose_stream(plan, stream), transform)
 
     async def _forward_bodiless(self, plan: ForwardPlan) -> None:
         query: Sequence[tuple[bytes, bytes]] | None = None
@@ -198,67 +255,5 @@ class Exchange:
             if query is None:
                 answer_empty_list(self.answering, plan)
                 return
-        relay, head = await self._send(plan, compose_bodiless(plan, query=query), b"")
+        relay, head = await self.send(plan, compose_bodiless(plan, query=query), b"")
         await answer_forwarded(self.answering, plan, relay, head)
-
-    # -- to the backend --------------------------------------------------------------------------
-
-    async def _send(
-        self, plan: ForwardPlan, outgoing: Outgoing, body: bytes
-    ) -> tuple[Relay, ResponseHead]:
-        """Sends a request whose body is at hand; once more if a kept-alive socket was dead."""
-        request = await self._sign(plan, outgoing)
-        relay = await self._relay(plan)
-        try:
-            relay.send(request, body, self._deadlines(plan))
-            return relay, await self._head(relay)
-        except BackendError as exc:
-            if not (exc.is_stale and request.is_retryable):
-                raise
-        relay = Relay(self.client, await self.services.pools.dial(plan.target.endpoint))
-        relay.send(request, body, self._deadlines(plan))
-        return relay, await self._head(relay)
-
-    async def _send_streamed(
-        self, plan: ForwardPlan, outgoing: Outgoing, transform: UploadTransform | None
-    ) -> tuple[Relay, ResponseHead]:
-        request = await self._sign(plan, outgoing)
-        relay = await self._relay(plan)
-        relay.send_streamed(request, transform, self._deadlines(plan))
-        return relay, await self._head(relay)
-
-    async def _sign(self, plan: ForwardPlan, outgoing: Outgoing) -> UpstreamRequest:
-        services = self.services
-        backend = plan.target.backend
-        credentials = services.credentials.peek(backend)
-        if credentials is None:
-            credentials = await services.credentials.get(backend)
-        self.record.credentials_ready = services.clock()
-        return sign(
-            plan,
-            outgoing,
-            credentials=credentials,
-            amz_date=services.amz_date(),
-            keys=services.outbound_keys,
-        )
-
-    async def _relay(self, plan: ForwardPlan) -> Relay:
-        pools, endpoint = self.services.pools, plan.target.endpoint
-        connection = pools.take(endpoint) or await pools.dial(endpoint)
-        self.record.backend_sent = self.services.clock()
-        return Relay(self.client, connection)
-
-    async def _head(self, relay: Relay) -> ResponseHead:
-        head = await relay.head()
-        self.record.first_byte = self.services.clock()
-        return head
-
-    def _deadlines(self, plan: ForwardPlan) -> Deadlines:
-        """How long the backend may be silent. What the route says counts before the first byte
-        too, but never hurries a copy or a Complete."""
-        settings = self.services.settings
-        own = plan.entry.route.timeouts.idle_seconds
-        first_byte = own or settings.first_byte_seconds
-        if plan.request.operation.name in _SLOW:
-            first_byte = max(first_byte, SLOW_FIRST_BYTE_SECONDS)
-        return Deadlines(first_byte=first_byte, idle=own or settings.idle_seconds)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, s3_error
 from bucketroute_dataplane.core.web_identity_login import is_sts_request
@@ -12,8 +13,10 @@ from bucketroute_dataplane.core.xml import error_document
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.answers import XML_TYPE, Answering
 from bucketroute_dataplane.shell.client import ClientGoneError, ClientStream
+from bucketroute_dataplane.shell.direct import DirectRelay
 from bucketroute_dataplane.shell.exchange import Exchange
 from bucketroute_dataplane.shell.login import answer_sts
+from bucketroute_dataplane.shell.relay import ResponseHead
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.upstream import BackendError
 
@@ -25,64 +28,129 @@ _LOGGER = logging.getLogger("bucketroute.dataplane")
 
 
 class S3Front:
-    """Serves client streams. `serve` never raises but for cancellation."""
+    """Serves client streams."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._next_id = _request_ids()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def serve(self, client: ClientStream) -> None:
-        services = self._services
+    def begin(self, client: ClientStream) -> Awaitable[None] | None:
+        """Serves a request at once, as far as nothing has to be waited for; never raises.
+
+        Returns the rest, to be run as a task. None: the request is answered, or is under way
+        without a task.
+        """
         record = AccessRecord(
             request_id=self._next_id(),
             method=client.head.method.decode("latin-1"),
             client_address=client.head.client_address,
-            started=services.clock(),
+            started=self._services.clock(),
         )
-        services.metrics.in_flight += 1
+        return _Serving(Answering(self._services, client, record), self._tasks).begin()
+
+    async def serve(self, client: ClientStream) -> None:
+        """Serves a request to its end, in the caller's task."""
+        work = self.begin(client)
+        if work is not None:
+            await work
+
+
+class _Serving:
+    """One request from its head to its line in the log."""
+
+    __slots__ = ("_answering", "_exchange", "_is_closed", "_tasks")
+
+    def __init__(self, answering: Answering, tasks: set[asyncio.Task[None]]) -> None:
+        self._answering = answering
+        self._tasks = tasks
+        self._exchange: Exchange | None = None
+        self._is_closed = False
+
+    def begin(self) -> Awaitable[None] | None:
+        answering = self._answering
+        answering.services.metrics.in_flight += 1
         try:
-            await self._run(client, record)
+            work = self._begin()
+        except Exception as failure:
+            self._end(failure)
+            return None
+        if work is not None:
+            return self._run(work)
+        if answering.client.response_complete:
+            self._close()
+        return None
+
+    def _begin(self) -> Awaitable[None] | None:
+        answering = self._answering
+        index = answering.services.store.index
+        if index is None:
+            raise s3_error("ServiceUnavailable", "No configuration has been received yet.")
+        if is_sts_request(answering.client.head):
+            return answer_sts(answering, index)
+        self._exchange = Exchange(answering, index)
+        return self._exchange.begin(self)
+
+    async def _run(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as failure:
+            self._end(failure)
         finally:
-            services.metrics.in_flight -= 1
-            if not client.response_complete:
-                client.break_off()
-            self._finish(client, record)
+            self._close()
 
-    async def _run(self, client: ClientStream, record: AccessRecord) -> None:
-        exchange: Exchange | None = None
-        answering = Answering(self._services, client, record)
-        try:
-            index = self._services.store.index
-            if index is None:
-                raise s3_error("ServiceUnavailable", "No configuration has been received yet.")
-            if is_sts_request(client.head):
-                await answer_sts(answering, index)
-                return
-            exchange = Exchange(answering, index)
-            await exchange.run()
-        except ClientGoneError:
-            record.status = record.status or CLIENT_CLOSED_REQUEST
-            record.error_code = "ClientGone"
-        except S3Error as error:
-            self._answer_error(answering, exchange, error)
-        except BackendError as error:
-            self._answer_error(answering, exchange, _of_backend(error))
-        except Exception:
-            _LOGGER.exception("request %s failed", record.request_id)
-            self._answer_error(answering, exchange, s3_error("InternalError"))
+    # -- DirectOwner ---------------------------------------------------------------------------
 
-    def _answer_error(
-        self, answering: Answering, exchange: Exchange | None, error: S3Error
-    ) -> None:
+    def on_passed_on(self) -> None:
+        self._close()
+
+    def on_other_answer(self, relay: DirectRelay, head: ResponseHead) -> None:
+        assert self._exchange is not None
+        self._spawn(self._exchange.answer(relay, head))
+
+    def on_failure(self, relay: DirectRelay, failure: Exception) -> None:
+        assert self._exchange is not None
+        again = None
+        if isinstance(failure, BackendError) and failure.is_stale:
+            again = self._exchange.send_again(relay)
+        if again is not None:
+            self._spawn(again)
+        else:
+            self._end(failure)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(self._run(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _end(self, failure: Exception) -> None:
+        """Answers a failure in the client's terms, and closes."""
+        record = self._answering.record
+        match failure:
+            case ClientGoneError():
+                record.status = record.status or CLIENT_CLOSED_REQUEST
+                record.error_code = "ClientGone"
+            case S3Error():
+                self._answer_error(failure)
+            case BackendError():
+                self._answer_error(_of_backend(failure))
+            case _:
+                _LOGGER.error("request %s failed", record.request_id, exc_info=failure)
+                self._answer_error(s3_error("InternalError"))
+        self._close()
+
+    def _answer_error(self, error: S3Error) -> None:
         """Answers with the error, or, if an answer is under way, breaks that off."""
-        client, record = answering.client, answering.record
+        client, record = self._answering.client, self._answering.record
         record.error_code = error.code
         if isinstance(error, BackendUnavailableError):
             record.detail = error.detail
         if client.response_started or client.disconnected:
             client.break_off()
             return
-        request = exchange.request if exchange is not None else None
+        request = self._exchange.request if self._exchange is not None else None
         resource = request.resource if request is not None else "/"
         body = error_document(error, resource=resource, request_id=record.request_id)
         headers = [XML_TYPE]
@@ -90,13 +158,22 @@ class S3Front:
             headers.append((b"allow", b"GET, HEAD, PUT, POST, DELETE"))
         if error.retry_after_seconds is not None:
             headers.append((b"retry-after", b"%d" % error.retry_after_seconds))
-        answering.respond(error.status, headers, body)
+        self._answering.respond(error.status, headers, body)
 
-    def _finish(self, client: ClientStream, record: AccessRecord) -> None:
-        record.ended = self._services.clock()
+    def _close(self) -> None:
+        """Counts and logs the request, once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        answering = self._answering
+        services, client, record = answering.services, answering.client, answering.record
+        if not client.response_complete:
+            client.break_off()
+        record.ended = services.clock()
         record.bytes_in, record.bytes_out = client.received_bytes, client.sent_bytes
-        self._services.metrics.observe(record)
-        self._services.access_log.write(record)
+        services.metrics.in_flight -= 1
+        services.metrics.observe(record)
+        services.access_log.write(record)
 
 
 def _of_backend(error: BackendError) -> S3Error:

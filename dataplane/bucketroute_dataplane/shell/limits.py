@@ -48,12 +48,14 @@ class RouteLimits:
         self._clock = clock
         self._states: dict[str, _RouteState] = {}
 
+    def is_unlimited(self, entry: RouteEntry) -> bool:
+        """Whether the route has no limit that `enter` would count against."""
+        limits = entry.route.limits
+        return limits.max_concurrent_requests is None and limits.requests_per_second is None
+
     def enter(self, entry: RouteEntry) -> AbstractContextManager[None]:
         """Raises, when entered: S3Error SlowDown if the route's limit is reached."""
-        limits = entry.route.limits
-        if limits.max_concurrent_requests is None and limits.requests_per_second is None:
-            return _NO_LIMIT
-        return self._counted(entry)
+        return _NO_LIMIT if self.is_unlimited(entry) else self._counted(entry)
 
     @contextmanager
     def _counted(self, entry: RouteEntry) -> Iterator[None]:

@@ -25,11 +25,14 @@ ADMIN_PREFIX = b"/-/"
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
 
+# Serves a stream: at once, as far as nothing has to be waited for; the rest is what it returns.
+Begin = Callable[[ClientStream], Awaitable[None] | None]
+
 
 class S3Protocol(HttpToolsProtocol):
-    """One client connection. `serve` and `watchdog` come from `s3_protocol()`."""
+    """One client connection. `begin` and `watchdog` come from `s3_protocol()`."""
 
-    serve: Callable[[ClientStream], Awaitable[None]]
+    begin: Begin
     watchdog: Watchdog
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +44,8 @@ class S3Protocol(HttpToolsProtocol):
         # differ while pipelined requests wait. None where ASGI has the request.
         self._arriving: ClientStream | None = None
         self._running: ClientStream | None = None
+        # A request whose head is in, to be begun when the rest of what came with it is.
+        self._next: ClientStream | None = None
 
     # -- asyncio.Protocol ----------------------------------------------------------------------
 
@@ -63,6 +68,9 @@ class S3Protocol(HttpToolsProtocol):
         if self._is_in_head:
             self._head_bytes += len(data)
         super().data_received(data)
+        stream, self._next = self._next, None
+        if stream is not None:
+            self._begin(stream)
         if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(s3_error("RequestHeaderSectionTooLarge").code)
 
@@ -111,7 +119,6 @@ class S3Protocol(HttpToolsProtocol):
                 is_tls=self.scheme == "https",
                 client_address=self.client[0] if self.client else "",
             ),
-            self.serve,
             keep_alive=self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0",
             expects_continue=self.expect_100_continue,
         )
@@ -119,7 +126,7 @@ class S3Protocol(HttpToolsProtocol):
         previous: Any = self.cycle
         self.cycle = stream  # type: ignore[assignment]  # stands in for uvicorn's own class
         if previous is None or previous.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            self._next = stream
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
@@ -138,8 +145,18 @@ class S3Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running = cycle if isinstance(cycle, ClientStream) else None
-        super()._start_asgi_task(cycle, app)
+        """uvicorn comes here for its own cycles, and for any that waited in the pipeline."""
+        if isinstance(cycle, ClientStream):
+            self._begin(cycle)
+        else:
+            self._running = None
+            super()._start_asgi_task(cycle, app)
+
+    def _begin(self, stream: ClientStream) -> None:
+        self._running = stream
+        stream.work = self.begin(stream)
+        if stream.work is not None:
+            super()._start_asgi_task(stream, self.app)  # type: ignore[arg-type]  # as on_headers
 
     def _hand_to_asgi(self) -> None:
         self._arriving = None
@@ -179,12 +196,10 @@ class S3Protocol(HttpToolsProtocol):
             self.transport.close()
 
 
-def s3_protocol(
-    serve: Callable[[ClientStream], Awaitable[None]], watchdog: Watchdog
-) -> type[S3Protocol]:
+def s3_protocol(begin: Begin, watchdog: Watchdog) -> type[S3Protocol]:
     """The class to give to uvicorn as `http=`, bound to what serves a stream."""
     return type(
         "BoundS3Protocol",
         (S3Protocol,),
-        {"serve": staticmethod(serve), "watchdog": watchdog},
+        {"begin": staticmethod(begin), "watchdog": watchdog},
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bucketroute_dataplane.core.errors import S3Error
 from bucketroute_dataplane.core.messages import Header, UpstreamRequest
@@ -20,8 +21,7 @@ from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnectio
 MAX_EARLY_BYTES = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """A backend's answer; `length` is None where it is not known."""
 
     status: int
@@ -43,14 +43,14 @@ class Relay:
     def __init__(self, client: ClientStream, connection: UpstreamConnection) -> None:
         self._client = client
         self._connection = connection
-        self._loop = asyncio.get_running_loop()
-        self._head: asyncio.Future[ResponseHead] = self._loop.create_future()
-        self._end: asyncio.Future[None] | None = None
+        self._head: ResponseHead | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._transform: UploadTransform | None = None
         self._early: list[bytes] = []
         self._early_bytes = 0
         self._failure: Exception | None = None
         self._is_passing = False
+        self._is_collecting = False
         self._is_ended = False
         self.is_upload_complete = True
 
@@ -89,11 +89,9 @@ class Relay:
 
     async def head(self) -> ResponseHead:
         """Raises: BackendError; S3Error if the body is wrong; ClientGoneError."""
-        try:
-            return await self._head
-        except asyncio.CancelledError:
-            self._connection.abort()
-            raise
+        while self._head is None:
+            await self._news()
+        return self._head
 
     async def pass_on(self) -> None:
         """Streams the response body to the client, whose response has been started.
@@ -106,42 +104,37 @@ class Relay:
             self._client.write(piece)
         if early and not self._client.is_write_paused:
             self._connection.resume_response()
-        await self._ended()
+        while not self._is_ended:
+            await self._news()
 
     async def collect(self, limit_bytes: int) -> bytes:
         """The whole response body.
 
         Raises: BackendError if it is larger than the limit, or breaks off; ClientGoneError.
         """
-        while not self._is_ended and self._failure is None:
+        self._is_collecting = True
+        while not self._is_ended:
             if self._early_bytes > limit_bytes:
                 self._connection.abort()
                 raise BackendError(f"the answer is larger than {limit_bytes} bytes")
             self._connection.resume_response()
-            self._end = self._loop.create_future()
-            await self._wait(self._end)
-        if self._failure is not None:
-            raise self._failure
+            await self._news()
         return b"".join(self._early)
 
     def abort(self) -> None:
         self._connection.abort()
 
-    async def _ended(self) -> None:
+    async def _news(self) -> None:
+        """Until something has happened to the response. Raises: what the exchange failed with."""
+        if self._failure is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except asyncio.CancelledError:
+                self._connection.abort()
+                raise
         if self._failure is not None:
             raise self._failure
-        if not self._is_ended:
-            self._end = self._loop.create_future()
-            await self._wait(self._end)
-            if self._failure is not None:
-                raise self._failure
-
-    async def _wait(self, future: asyncio.Future[None]) -> None:
-        try:
-            await future
-        except asyncio.CancelledError:
-            self._connection.abort()
-            raise
 
     # -- BodyConsumer: the client's body -------------------------------------------------------
 
@@ -180,8 +173,8 @@ class Relay:
     # -- ResponseSink: the backend's answer ----------------------------------------------------
 
     def on_response_head(self, status: int, headers: list[Header], length: int | None) -> None:
-        if not self._head.done():
-            self._head.set_result(ResponseHead(status, headers, length))
+        self._head = ResponseHead(status, headers, length)
+        self._wake()
 
     def on_response_body(self, data: bytes) -> None:
         if self._is_passing:
@@ -191,7 +184,7 @@ class Relay:
             return
         self._early.append(data)
         self._early_bytes += len(data)
-        if self._end is not None:
+        if self._is_collecting:
             self._wake()
         elif self._early_bytes > MAX_EARLY_BYTES:
             self._connection.pause_response()
@@ -215,10 +208,8 @@ class Relay:
         self._failure = failure
         self._connection.abort()
         self._client.stop_body()
-        if not self._head.done():
-            self._head.set_exception(failure)
         self._wake()
 
     def _wake(self) -> None:
-        if self._end is not None and not self._end.done():
-            self._end.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
