@@ -69,7 +69,7 @@ class S3Protocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         stream, self._next = self._next, None
-        if stream is not None:
+        if stream is not None and not self.transport.is_closing():
             self._begin(stream)
         if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(s3_error("RequestHeaderSectionTooLarge").code)
