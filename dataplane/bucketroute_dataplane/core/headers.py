@@ -119,7 +119,8 @@ _RESPONSE_DENIED = (
     # replaced by the client's own value (see `response_headers`)
     | _names(b"x-amz-server-side-encryption-customer-key-md5")
 )
-_RESPONSE_DENIED_PREFIXES = (b"x-minio-", b"x-rgw-", b"x-guploader-")
+# The last: which pages may read an answer is the route's to say (cors.py), and two values are none.
+_RESPONSE_DENIED_PREFIXES = (b"x-minio-", b"x-rgw-", b"x-guploader-", b"access-control-")
 
 
 def forwarded_headers(
