@@ -116,7 +116,13 @@ def _text(rule: Rule) -> str:
 def _proof(rule: Rule, proved: Mapping[str, list[Path]]) -> str:
     if rule.id not in proved:
         return f"*no test:* {rule.reason}"
-    return ", ".join(f"[{path.stem}](../tests/{path.as_posix()})" for path in proved[rule.id])
+    return ", ".join(map(_link, proved[rule.id]))
+
+
+def _link(path: Path) -> str:
+    """`unit/dataplane/test_body.py` as `body`, and of the end-to-end tests as `e2e body`."""
+    name = path.stem.removeprefix("test_")
+    return f"[{'e2e ' if path.parts[0] == 'e2e' else ''}{name}](../tests/{path.as_posix()})"
 
 
 if __name__ == "__main__":

@@ -121,14 +121,18 @@ def test_no_subresource_is_ever_mistaken_for_the_plain_operation(
 
 
 @pytest.mark.rule("3.3.10")
-@given(
-    st.sets(st.sampled_from(sorted(SUBRESOURCES)), min_size=2, max_size=4),
-    st.sampled_from(METHODS),
-    st.sampled_from(Level),
+@pytest.mark.parametrize(
+    "operation", [op for op in OPERATIONS if op.subresource], ids=lambda operation: operation.name
 )
-def test_two_subresources_are_no_operation(names: set[bytes], method: str, level: Level) -> None:
-    query = [name.decode() for name in names]
-    assert refused(method, level, *query) == (501, "NotImplemented")
+def test_a_second_subresource_makes_it_no_operation(operation: Operation) -> None:
+    assert operation.subresource is not None
+    headers = COPY if operation.is_copy else {}
+    for other in SUBRESOURCES - {operation.subresource}:
+        for query in (
+            {operation.subresource: b"", other: b""},
+            {other: b"", operation.subresource: b""},
+        ):
+            assert known(operation.method.decode(), operation.level, query, headers) is None
 
 
 @pytest.mark.rule("3.3.10")

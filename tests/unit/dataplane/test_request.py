@@ -152,7 +152,7 @@ def test_a_part_number_is_between_1_and_10000(number: str) -> None:
 
 @pytest.mark.rule("3.3.6")
 @pytest.mark.parametrize(
-    "number", ["0", "10001", "99999999999999999999", "-1", "1.5", "x", "", "²"]
+    "number", ["0", "10001", "100000", "99999999999999999999", "-1", "1.5", "x", "", "²"]
 )
 def test_any_other_part_number_is_an_invalid_argument(number: str) -> None:
     target = f"/photos/a?partNumber={quote(number)}&uploadId=u"
