@@ -41,6 +41,8 @@ WAIT_SECONDS = 55
 SHORTEST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 30.0
 REPORTED_EVERY_SECONDS = 5.0
+# Anybody can send tokens with unknown keys.
+ASKED_EVERY_SECONDS = 10.0
 
 
 class SnapshotTarget(Protocol):
@@ -91,6 +93,8 @@ class ConfigChannel:
         self._files = files
         self._clock = clock
         self._jitter = jitter
+        self._asks = asyncio.Event()
+        self._asked_at = float("-inf")
         self._failures = 0
         self._wants_full = False
         self._unsent: Mapping[str, object] | None = None
@@ -126,16 +130,38 @@ class ConfigChannel:
                 log.warning("config channel: %s", exc)
                 await self._clock.sleep(self._backoff_seconds())
 
+    def ask_now(self) -> None:
+        """For a token whose key is unknown: the cluster may have a new one. Now and then only."""
+        now = self._clock.monotonic()
+        if now - self._asked_at >= ASKED_EVERY_SECONDS:
+            self._asked_at = now
+            self._asks.set()
+
     async def _turn(self) -> None:
         if self._unsent is not None:
             await self._client.post(ACK_PATH, self._unsent)
             self._unsent = None
         known = None if self._wants_full or self.held is None else self.held.version
         digest = "" if self.held is None else self.held.digest
-        lines = await self._client.poll(known, digest, WAIT_SECONDS)
+        lines = await self._poll(known, digest)
         self.heard_at = time()
         if lines is not None:
             await self._take(lines)
+
+    async def _poll(self, known: ConfigVersion | None, digest: str) -> list[bytes] | None:
+        """A poll that `ask_now` replaces by another one."""
+        poll = asyncio.ensure_future(
+            self._client.poll(known, digest, WAIT_SECONDS, fresh=self._asks.is_set())
+        )
+        self._asks.clear()
+        asked = asyncio.ensure_future(self._asks.wait())
+        try:
+            await asyncio.wait({poll, asked}, return_when=asyncio.FIRST_COMPLETED)
+            return poll.result() if poll.done() else None
+        finally:
+            asked.cancel()
+            poll.cancel()
+            await asyncio.wait({poll, asked})
 
     async def _take(self, lines: list[bytes]) -> None:
         """Raises: ChannelError to make the next poll wait, where what came cannot be served."""

@@ -60,13 +60,18 @@ class ConfigClient:
         self._trusted: str | None = None
 
     async def poll(
-        self, known: ConfigVersion | None, digest: str, wait_seconds: int
+        self,
+        known: ConfigVersion | None,
+        digest: str,
+        wait_seconds: int,
+        *,
+        fresh: bool = False,
     ) -> list[bytes] | None:
         """The lines of what is newer than `known`; None if nothing was within `wait_seconds`.
 
-        Raises: ChannelError.
+        `fresh` asks the operator to look at the cluster's token keys first. Raises: ChannelError.
         """
-        query = {"wait": str(wait_seconds)}
+        query = {"wait": str(wait_seconds)} | ({"fresh": "1"} if fresh else {})
         if known is not None:
             query |= {"known": str(known), "digest": digest}
         read_seconds = wait_seconds + ANSWER_SECONDS
@@ -156,12 +161,14 @@ class ConfigClient:
         """A new one whenever the authorities to trust have changed."""
         try:
             trusted = await asyncio.to_thread(self._read_authorities)
+            # Nothing is awaited between the look and the swap: polls and reports come at once.
             if self._http is None or trusted != self._trusted:
                 context = ssl.create_default_context(cadata=trusted)
-                await self.close()
+                former, self._trusted = self._http, trusted
                 # No proxy from the environment: the token would go there.
                 self._http = httpx.AsyncClient(verify=context, trust_env=False)
-                self._trusted = trusted
+                if former is not None:
+                    await former.aclose()
         except (OSError, ValueError) as exc:
             raise ChannelError(f"the CA cannot be read: {type(exc).__name__}") from exc
         return self._http

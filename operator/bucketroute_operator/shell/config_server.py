@@ -10,6 +10,7 @@ import json
 import logging
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from starlette.applications import Starlette
@@ -58,9 +59,17 @@ class RefusedError(Exception):
 
 
 class ConfigServer:
-    """The ASGI application is `app`."""
+    """The ASGI application is `app`; `on_fresh` is for a gateway that met an unknown token key."""
 
-    def __init__(self, channels: Channels, callers: Callers, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        channels: Channels,
+        callers: Callers,
+        metrics: Metrics,
+        *,
+        on_fresh: Callable[[], None],
+    ) -> None:
+        self._on_fresh = on_fresh
         self._channels = channels
         self._callers = callers
         self._metrics = metrics
@@ -84,6 +93,8 @@ class ConfigServer:
             caller
         ):
             raise RefusedError(429, "too many polls of this namespace")
+        if channel.is_gateway(caller) and request.query_params.get("fresh") == "1":
+            self._on_fresh()
         channel.polled(caller, _pod(caller, request), known)
         self._polls[caller.namespace] += 1
         try:

@@ -36,6 +36,7 @@ log = logging.getLogger("bucketroute.operator")
 LEASE_NAME = "bucketroute-operator"
 LIST_EVERY_SECONDS = 60.0
 POLL_EVERY_SECONDS = 60.0
+KEYS_AT_MOST_EVERY_SECONDS = 5.0
 # kubelet restarts a replica that has not seen the cluster for so long.
 STALE_AFTER_SECONDS = 300.0
 
@@ -108,13 +109,19 @@ class Operator:
                 pace=self._pace,
             )
         )
+        self._keys_wanted = asyncio.Event()
         self._listed_at: float | None = None
         self._is_serving = False
 
     async def run(self) -> None:
         """Serves, waits to lead, leads."""
         settings = self._settings
-        server = ConfigServer(self._channels, Callers(self._kube), self._metrics)
+        server = ConfigServer(
+            self._channels,
+            Callers(self._kube),
+            self._metrics,
+            on_fresh=self._keys_wanted.set,
+        )
         admin = admin_app(self._metrics, is_ready=lambda: self._is_serving, is_live=self._is_live)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(
@@ -157,6 +164,7 @@ class Operator:
                 group.create_task(self._reconciler.run_keeping())
                 group.create_task(self._keep_listing())
                 group.create_task(self._keep_polling())
+                group.create_task(self._keep_keys())
                 group.create_task(self._keep_counting_pods())
         finally:
             self._channels.stop_leading()
@@ -200,17 +208,27 @@ class Operator:
                 await self._list()
 
     async def _keep_polling(self) -> None:
-        """What is not watched: referred Secrets and ConfigMaps, the cluster's keys, our own."""
+        """What is not watched: referred Secrets and ConfigMaps, our own keys."""
         while True:
             await asyncio.sleep(POLL_EVERY_SECONDS)
             changed = await self._references.refresh(self._store, only_new=False)
-            changed = await self._cluster_keys.refresh() or changed
             try:
                 changed = await self._sealing_keys.refresh() or changed
             except KubeError as exc:
                 log.warning("the sealing keys could not be refreshed: %s", exc)
             if changed:
                 self._reconciler.changed(Change.CONTENT)
+
+    async def _keep_keys(self) -> None:
+        """By the minute, and when a gateway met a token whose key it does not know."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_EVERY_SECONDS):
+                    await self._keys_wanted.wait()
+            if await self._cluster_keys.refresh():
+                self._reconciler.changed(Change.CONTENT)
+            await asyncio.sleep(KEYS_AT_MOST_EVERY_SECONDS)
+            self._keys_wanted.clear()
 
     async def _keep_counting_pods(self) -> None:
         while True:

@@ -46,7 +46,10 @@ class OperatorEnd:
         self.channel: ClassChannel = self.channels.of("default")
         self.channel.gateway = ServiceAccountRef(namespace=OPERATOR_NAMESPACE, name=GATEWAY)
         self.metrics = Metrics()
-        self.server = ConfigServer(self.channels, Callers(self.kube), self.metrics)
+        self.fresh = 0
+        self.server = ConfigServer(
+            self.channels, Callers(self.kube), self.metrics, on_fresh=self._asked_fresh
+        )
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.port = 0
         self._directory = directory
@@ -94,6 +97,9 @@ class OperatorEnd:
         async with listening(self.server.app, "127.0.0.1", 0, context=self.context) as (_, port):
             self.port = port
             yield
+
+    def _asked_fresh(self) -> None:
+        self.fresh += 1
 
     def _said(self) -> None:
         self.words += 1

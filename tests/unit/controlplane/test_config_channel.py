@@ -197,6 +197,31 @@ async def test_an_operator_of_another_authority_is_not_trusted(
             await client.poll(None, "", 0)
 
 
+async def test_an_unknown_token_key_is_asked_for_once_and_the_answer_is_pushed(
+    operator: OperatorEnd,
+) -> None:
+    operator.publish("1.1", ONE)
+    target = RecordingTarget()
+    async with operator.client() as client:
+        channel = make_channel(client, target)
+        async with running(channel):
+            await until(lambda: target.snapshot == ONE)
+            await until(lambda: operator.channel.connected_count() == 1)
+            channel.ask_now()
+            channel.ask_now()
+            await until(lambda: operator.fresh == 1)
+            operator.publish("1.2", TWO)
+            await until(lambda: target.snapshot == TWO)
+    assert operator.fresh == 1
+
+
+async def test_a_sidecar_cannot_make_the_operator_look(operator: OperatorEnd) -> None:
+    operator.publish("1.1", ONE)
+    async with operator.client("sidecar") as client:
+        await client.poll(None, "", 0, fresh=True)
+    assert operator.fresh == 0
+
+
 async def test_a_pod_that_is_ahead_makes_a_restored_operator_begin_a_later_epoch(
     operator: OperatorEnd,
 ) -> None:

@@ -48,7 +48,12 @@ class ScriptedClient(ConfigClient):
         self.asked_at: list[float] = []
 
     async def poll(
-        self, known: ConfigVersion | None, digest: str, wait_seconds: int
+        self,
+        known: ConfigVersion | None,
+        digest: str,
+        wait_seconds: int,
+        *,
+        fresh: bool = False,
     ) -> list[bytes] | None:
         self.asked.append(str(known))
         self.asked_at.append(self.clock.monotonic())
