@@ -1,7 +1,7 @@
 """The cluster that KUBECONFIG names, through kubectl and helm, as a user has it.
 
 Nothing here needs an address of a pod or Service: on kind the tests run outside the cluster. What
-is to happen inside does so in a pod, see `run_client`.
+is to happen inside does so in a pod, see `workloads.py`.
 """
 
 from __future__ import annotations
@@ -10,24 +10,15 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 Json = dict[str, Any]
-CLIENT_IMAGE = "localhost/python-client:e2e"
-TOKEN_FOLDER = "/var/run/secrets/bucketroute.io/serviceaccount"
 SYSTEM_NAMESPACE = "bucketroute-system"
 GATEWAY_SUBJECT = f"system:serviceaccount:{SYSTEM_NAMESPACE}:bucketroute-gateway"
 BACKEND_BUCKET = "acme-prod-reports"
-_CLIENT_SECONDS = 180.0
-_RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-_RESTRICTED_CONTAINER = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
 
 
 class CommandError(Exception):
@@ -62,25 +53,23 @@ class Cluster:
         status = self.get(kind, name, namespace).get("status") or {}
         return {item["type"]: item for item in status.get("conditions") or []}
 
+    def await_condition(
+        self, kind: str, name: str, namespace: str, *, is_now: tuple[str, str], seconds: float
+    ) -> Json:
+        """The condition once its type has the status of `is_now`. Raises: TimeoutError."""
+        wanted, status = is_now
+        found = wait_until(
+            lambda: self.conditions(kind, name, namespace),
+            lambda seen: seen.get(wanted, {}).get("status") == status,
+            seconds=seconds,
+        )
+        return found[wanted]
+
     def create_namespace(self, name: str) -> None:
         """One that admits restricted pods only. Raises: CommandError."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         metadata = {"name": name, "labels": labels}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-
-    def run_client(self, pod: ClientPod) -> ClientResult:
-        """Runs a Python program in a pod to its end, and deletes the pod. Raises: CommandError."""
-        name, where = pod.name, ("--namespace", pod.namespace)
-        self.kubectl("delete", "pod", name, *where, "--ignore-not-found", "--wait=true")
-        self.apply(pod.manifest())
-        phase = wait_until(
-            lambda: self.get("pod", name, pod.namespace)["status"].get("phase"),
-            lambda found: found in ("Succeeded", "Failed"),
-            seconds=_CLIENT_SECONDS,
-        )
-        log = self.kubectl("logs", name, *where)
-        self.kubectl("delete", "pod", name, *where, "--wait=false")
-        return ClientResult(has_succeeded=phase == "Succeeded", log=log)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,80 +78,6 @@ class Installation:
 
     cluster: Cluster
     endpoint: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientResult:
-    """How a client's pod ended and what it printed."""
-
-    has_succeeded: bool
-    log: str
-
-    def value(self) -> Json:
-        """The JSON object that the program printed last."""
-        assert self.has_succeeded, self.log
-        found = json.loads(self.log.splitlines()[-1])
-        assert isinstance(found, dict)
-        return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientPod:
-    """A workload: an unmodified SDK, a service account, a token for `audience`, AWS_* settings."""
-
-    namespace: str
-    name: str
-    program: str
-    service_account: str = "default"
-    audience: str = "bucketroute"
-    environment: Mapping[str, str] = field(default_factory=dict)
-    secret: str | None = None
-
-    def manifest(self) -> Json:
-        token = {"path": "token", "audience": self.audience, "expirationSeconds": 3600}
-        container = {
-            "name": "client",
-            "image": CLIENT_IMAGE,
-            "imagePullPolicy": "Never",
-            "command": ["python3", "-c", self.program],
-            "env": [{"name": key, "value": value} for key, value in self.environment.items()],
-            "envFrom": [] if self.secret is None else [{"secretRef": {"name": self.secret}}],
-            "securityContext": _RESTRICTED_CONTAINER,
-            "volumeMounts": [
-                {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
-                {"name": "tmp", "mountPath": "/tmp"},
-            ],
-        }
-        volumes: list[Json] = [
-            {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-            {"name": "tmp", "emptyDir": {}},
-        ]
-        return {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": {
-                "serviceAccountName": self.service_account,
-                "automountServiceAccountToken": False,
-                "restartPolicy": "Never",
-                "securityContext": _RESTRICTED_POD,
-                "containers": [container],
-                "volumes": volumes,
-            },
-        }
-
-
-def workload_environment(endpoint: str, namespace: str, service_account: str) -> dict[str, str]:
-    """What a workload of the gateway has in its environment, and nothing else of credentials."""
-    return {
-        "AWS_ENDPOINT_URL_S3": endpoint,
-        "AWS_ENDPOINT_URL_STS": endpoint,
-        "AWS_ROLE_ARN": f"arn:aws:iam::000000000000:role/{namespace}.{service_account}",
-        "AWS_WEB_IDENTITY_TOKEN_FILE": f"{TOKEN_FOLDER}/token",
-        "AWS_ROLE_SESSION_NAME": "e2e",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
 
 
 def wait_until(look: Callable[[], T], is_right: Callable[[T], bool], *, seconds: float) -> T:

@@ -1,6 +1,6 @@
 """Runs in a workload's pod: unmodified boto3, with nothing but AWS_* variables and a token file.
 
-Uploads SIZE_MIB of random bytes in parts of 8 MiB to BUCKET/KEY, and prints what it sent.
+Uploads SIZE random bytes to BUCKET/KEY, large ones in parts of 8 MiB, and prints what it sent.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ MIB = 1024 * 1024
 
 def main() -> None:
     bucket, key = os.environ["BUCKET"], os.environ["KEY"]
-    body = os.urandom(int(os.environ.get("SIZE_MIB", "1")) * MIB)
+    body = os.urandom(int(os.environ.get("SIZE", "4096")))
     client = boto3.client("s3")
     parts = TransferConfig(multipart_threshold=5 * MIB, multipart_chunksize=8 * MIB)
     try:

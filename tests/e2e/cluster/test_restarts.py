@@ -1,0 +1,112 @@
+"""The data path outlives the operator: nothing that is served waits for it."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from bucketroute_testing.cluster import SYSTEM_NAMESPACE, Cluster, Installation, wait_until
+from bucketroute_testing.workloads import PROGRAMMED_SECONDS, Workload, route
+
+OPERATOR = "deployment/bucketroute-operator"
+OF_OPERATOR = "app.kubernetes.io/component=operator"
+OF_GATEWAY = "app.kubernetes.io/component=gateway"
+SIZE = 4096
+KEY = "public/object"
+# Back-off of the gateways' polls, at most, and some time to log in.
+RECONNECT_SECONDS = 45.0
+
+
+@pytest.fixture(scope="module")
+def public(bucketroute: Installation, team: str) -> str:
+    """A route whose object anybody may read, with the object in it."""
+    cluster = bucketroute.cluster
+    manifest = route("shared-files", team)
+    manifest["spec"]["access"].append(
+        {
+            "subjects": [{"kind": "Anonymous"}],
+            "permissions": ["Read"],
+            "prefixes": ["public/"],
+        }
+    )
+    cluster.apply(manifest)
+    cluster.await_condition(
+        "bucketroute", "shared-files", team, is_now=("Ready", "True"), seconds=PROGRAMMED_SECONDS
+    )
+    reporter = Workload(bucketroute=bucketroute, namespace=team, service_account="reporter")
+    reporter.run("upload", "upload", BUCKET="shared-files", KEY=KEY, SIZE=str(SIZE)).value()
+    return f"/shared-files/{KEY}"
+
+
+@pytest.fixture
+def operator_back(bucketroute: Installation) -> Iterator[None]:
+    """Whatever happens, the next test has an operator."""
+    yield
+    system(bucketroute.cluster, "scale", OPERATOR, "--replicas=1")
+    system(bucketroute.cluster, "rollout", "status", OPERATOR, "--timeout=90s", seconds=100)
+
+
+def system(cluster: Cluster, *arguments: str, seconds: float = 60) -> str:
+    return cluster.kubectl("--namespace", SYSTEM_NAMESPACE, *arguments, seconds=seconds)
+
+
+def version(cluster: Cluster) -> tuple[int, ...]:
+    """Of the published snapshot."""
+    status = cluster.get("bucketrouteclass", "default")["status"]
+    return tuple(int(part) for part in status["configVersion"].split("."))
+
+
+def test_no_request_fails_while_the_operator_is_killed_and_comes_back(
+    bucketroute: Installation, team: str, public: str
+) -> None:
+    cluster = bucketroute.cluster
+    before = version(cluster)
+    reader = Workload(bucketroute=bucketroute, namespace=team, service_account="reporter").pod(
+        "reader",
+        "read_steadily",
+        ENDPOINT=bucketroute.endpoint,
+        OBJECT=public,
+        SIZE=str(SIZE),
+        PER_SECOND="500",
+        SECONDS="20",
+    )
+    reader.start(cluster)
+    system(cluster, "delete", "pod", "-l", OF_OPERATOR, "--grace-period=0", "--force")
+    system(cluster, "rollout", "status", OPERATOR, "--timeout=90s", seconds=100)
+    read = reader.end(cluster).value()
+    assert read["failed"] == 0, read
+    assert read["sent"] >= 2000
+    after = wait_until(lambda: version(cluster), lambda found: found > before, seconds=60)
+    assert after[0] > before[0]  # another leader, another epoch
+
+
+@pytest.mark.usefixtures("operator_back")
+def test_gateway_pods_that_start_without_the_operator_become_ready_and_serve(
+    bucketroute: Installation, team: str, public: str
+) -> None:
+    cluster = bucketroute.cluster
+    reporter = Workload(bucketroute=bucketroute, namespace=team, service_account="reporter")
+    system(cluster, "scale", OPERATOR, "--replicas=0")
+    system(cluster, "wait", "--for=delete", "pod", "-l", OF_OPERATOR, "--timeout=60s", seconds=70)
+    system(cluster, "delete", "pod", "-l", OF_GATEWAY, "--wait=true", seconds=120)
+    ready = ("wait", "--for=condition=Ready", "pod", "-l", OF_GATEWAY, "--timeout=60s")
+    system(cluster, *ready, seconds=70)
+    reader = reporter.run(
+        "reader",
+        "read_steadily",
+        ENDPOINT=bucketroute.endpoint,
+        OBJECT=public,
+        SIZE=str(SIZE),
+        PER_SECOND="20",
+        SECONDS="3",
+    ).value()
+    assert (reader["failed"], reader["sent"] > 20) == (0, True), reader
+
+    system(cluster, "scale", OPERATOR, "--replicas=1")
+    deadline = time.monotonic() + RECONNECT_SECONDS
+    while "etag" not in (
+        found := reporter.run(
+            "upload", "upload", BUCKET="shared-files", KEY=KEY, SIZE=str(SIZE)
+        ).value()
+    ):
+        assert time.monotonic() < deadline, found

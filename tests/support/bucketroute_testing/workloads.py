@@ -1,0 +1,178 @@
+"""Workloads of the cluster tests: an unmodified SDK in a pod, and what it leaves in the backend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bucketroute_testing.cluster import BACKEND_BUCKET, Cluster, Installation, wait_until
+
+Json = dict[str, Any]
+CLIENT_IMAGE = "localhost/python-client:e2e"
+TOKEN_FOLDER = "/var/run/secrets/bucketroute.io/serviceaccount"
+PROGRAMMED_SECONDS = 60.0
+# Within this a refused exchange shows in the status, and a repair does.
+CREDENTIAL_SECONDS = 30.0
+_TESTS = Path(__file__).parents[2] / "e2e" / "cluster"
+_CLIENT_SECONDS = 180.0
+_RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+_RESTRICTED_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def program(name: str) -> str:
+    """The text of a program of tests/e2e/cluster/programs."""
+    return (_TESTS / "programs" / f"{name}.py").read_text()
+
+
+def route(name: str, namespace: str, **backend: str) -> Json:
+    """The route of the manifest under another name, each with a prefix of its own."""
+    found: Json = yaml.safe_load((_TESTS / "manifests/bucketroute/route.yaml").read_text())
+    found["metadata"] |= {"name": name, "namespace": namespace}
+    found["spec"]["backend"] |= {"prefix": f"{namespace}/{name}/", **backend}
+    return found
+
+
+def in_backend(cluster: Cluster) -> Json:
+    """Every object of the backend's bucket: key → sha256, size, etag."""
+    pod = ClientPod(
+        namespace="minio",
+        name="inspect",
+        program=program("inspect_backend"),
+        environment={"BUCKET": BACKEND_BUCKET},
+        secret="minio",
+    )
+    return pod.run(cluster).value()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientResult:
+    """How a client's pod ended and what it printed."""
+
+    has_succeeded: bool
+    log: str
+
+    def value(self) -> Json:
+        """The JSON object that the program printed last."""
+        assert self.has_succeeded, self.log
+        found = json.loads(self.log.splitlines()[-1])
+        assert isinstance(found, dict)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientPod:
+    """A workload: an unmodified SDK, a service account, a token for `audience`, AWS_* settings."""
+
+    namespace: str
+    name: str
+    program: str
+    service_account: str = "default"
+    audience: str = "bucketroute"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secret: str | None = None
+
+    def run(self, cluster: Cluster) -> ClientResult:
+        """Runs to its end. Raises: CommandError; TimeoutError."""
+        self.start(cluster)
+        return self.end(cluster)
+
+    def start(self, cluster: Cluster) -> None:
+        """Returns when the pod runs, or has ended. Raises: CommandError; TimeoutError."""
+        where = ("--namespace", self.namespace)
+        cluster.kubectl("delete", "pod", self.name, *where, "--ignore-not-found", "--wait=true")
+        cluster.apply(self.manifest())
+        self._await_phase(cluster, "Running", "Succeeded", "Failed")
+
+    def end(self, cluster: Cluster) -> ClientResult:
+        """Waits for it, and deletes the pod. Raises: CommandError; TimeoutError."""
+        where = ("--namespace", self.namespace)
+        phase = self._await_phase(cluster, "Succeeded", "Failed")
+        log = cluster.kubectl("logs", self.name, *where)
+        cluster.kubectl("delete", "pod", self.name, *where, "--wait=false")
+        return ClientResult(has_succeeded=phase == "Succeeded", log=log)
+
+    def _await_phase(self, cluster: Cluster, *phases: str) -> str:
+        return wait_until(
+            lambda: str(cluster.get("pod", self.name, self.namespace)["status"].get("phase")),
+            lambda found: found in phases,
+            seconds=_CLIENT_SECONDS,
+        )
+
+    def manifest(self) -> Json:
+        token = {"path": "token", "audience": self.audience, "expirationSeconds": 3600}
+        container = {
+            "name": "client",
+            "image": CLIENT_IMAGE,
+            "imagePullPolicy": "Never",
+            "command": ["python3", "-c", self.program],
+            "env": [{"name": key, "value": value} for key, value in self.environment.items()],
+            "envFrom": [] if self.secret is None else [{"secretRef": {"name": self.secret}}],
+            "securityContext": _RESTRICTED_CONTAINER,
+            "volumeMounts": [
+                {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
+                {"name": "tmp", "mountPath": "/tmp"},
+            ],
+        }
+        volumes: list[Json] = [
+            {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
+            {"name": "tmp", "emptyDir": {}},
+        ]
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {
+                "serviceAccountName": self.service_account,
+                "automountServiceAccountToken": False,
+                "restartPolicy": "Never",
+                "securityContext": _RESTRICTED_POD,
+                "containers": [container],
+                "volumes": volumes,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """A service account of a namespace, and the programs that it runs against the gateway."""
+
+    bucketroute: Installation
+    namespace: str
+    service_account: str
+
+    def pod(self, name: str, program_name: str, **environment: str) -> ClientPod:
+        """A pod with what a workload has of the gateway, and `environment`."""
+        aws = workload_environment(self.bucketroute.endpoint, self.namespace, self.service_account)
+        return ClientPod(
+            namespace=self.namespace,
+            name=name,
+            program=program(program_name),
+            service_account=self.service_account,
+            environment={**aws, **environment},
+        )
+
+    def run(self, name: str, program_name: str, **environment: str) -> ClientResult:
+        pod = self.pod(name, program_name, **environment)
+        return pod.run(self.bucketroute.cluster)
+
+
+def workload_environment(endpoint: str, namespace: str, service_account: str) -> dict[str, str]:
+    """What a workload of the gateway has in its environment, and nothing else of credentials."""
+    return {
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_ENDPOINT_URL_STS": endpoint,
+        "AWS_ROLE_ARN": f"arn:aws:iam::000000000000:role/{namespace}.{service_account}",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": f"{TOKEN_FOLDER}/token",
+        "AWS_ROLE_SESSION_NAME": "e2e",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
