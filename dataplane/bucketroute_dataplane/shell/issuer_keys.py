@@ -136,7 +136,7 @@ class IssuerKeys:
             if self.repoll is not None:
                 await within(self._clock, REPOLL_SECONDS, _as_coroutine(self.repoll))
         except TimeoutError:
-            _LOGGER.warning("the configuration was not to be had for a token with an unknown key")
+            _LOGGER.info("no new configuration came for a token with an unknown key")
         finally:
             entry.fetching = None
 

@@ -7,7 +7,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,6 +55,7 @@ async def _serve(settings: PodSettings) -> None:
     )
     async with dataplane(settings.dataplane, store, observers=(reporter,)) as services:
         store.subscribe(lambda _index, _secrets: reporter.changed())
+        services.issuer_keys.repoll = _repoll(channel, store)
         async with asyncio.TaskGroup() as group:
             followers = [group.create_task(work) for work in (channel.run(), reporter.run())]
             await _listen(settings, services, stop)
@@ -74,6 +75,19 @@ async def _listen(settings: PodSettings, services: Services, stop: asyncio.Event
 
     await server.stop()
     await admin.stop()
+
+
+def _repoll(channel: ConfigChannel, store: SnapshotStore) -> Callable[[], Awaitable[None]]:
+    """Asks the operator to look for new token keys, and waits for the snapshot that has them."""
+    is_swapped = asyncio.Event()
+    store.subscribe(lambda _index, _secrets: is_swapped.set())
+
+    async def repoll() -> None:
+        is_swapped.clear()
+        channel.ask_now()
+        await is_swapped.wait()
+
+    return repoll
 
 
 def _operator(settings: PodSettings) -> OperatorAddress:

@@ -11,7 +11,8 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,32 @@ async def test_a_pod_serves_what_the_operator_sends_and_after_a_restart_what_it_
     await asyncio.to_thread(serve, operator.port)
     assert operator.words > 0, "the pod has acknowledged nothing"
     await asyncio.to_thread(serve, free_port())
+
+
+@pytest.mark.rule("3.12.24")
+async def test_a_token_with_a_new_key_waits_for_the_operator_to_send_it(
+    operator: OperatorEnd, folder: Path, wire: WireBackend, issuer: OidcIssuer
+) -> None:
+    token = issuer.mint(SUBJECT, "bucketroute")
+    rotated = route_to(wire, issuer)
+    before = replace(rotated.settings, cluster_jwks='{"keys": []}')
+    operator.publish("1.1", replace(rotated, settings=before), SECRETS)
+    address = operator.address()
+
+    def log_in() -> bytes:
+        ca = operator.ca_file
+        with running_pod(
+            folder, operator_port=operator.port, ca=ca, token=address.token_file
+        ) as pod:
+            wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=10, what="readiness")
+            return pod.round_trip(token)
+
+    logging_in = asyncio.create_task(asyncio.to_thread(log_in))
+    is_asked = partial(wait_until, lambda: operator.fresh > 0, what="the pod asks")
+    await asyncio.to_thread(is_asked, deadline_seconds=20)
+    operator.publish("1.2", rotated, SECRETS)
+    assert await logging_in == b"through the pod"
+    assert operator.fresh == 1
 
 
 async def test_a_pod_that_boots_without_the_operator_waits_for_secrets(
