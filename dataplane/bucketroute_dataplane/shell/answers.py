@@ -17,6 +17,7 @@ from bucketroute_dataplane.core.operations import Answer, Level
 from bucketroute_dataplane.core.request import S3Request, bucket_of
 from bucketroute_dataplane.core.resolve import RouteEntry, RouteIndex
 from bucketroute_dataplane.core.results import backend_error, rewrite_result
+from bucketroute_dataplane.core.xml import document as xml_document
 from bucketroute_dataplane.core.xml import error_document
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.client import ClientStream
@@ -28,6 +29,9 @@ MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 
 XML_TYPE: Header = (b"content-type", b"application/xml")
+DECLARATION = xml_document("r", "").partition(b"<r")[0]
+# Whose backend may take minutes, and says so with white space.
+_SLOW = frozenset(("CompleteMultipartUpload", "CopyObject", "UploadPartCopy"))
 # Replaced with the document that they describe.
 _OF_BODY = frozenset((b"content-length", b"content-type", b"content-md5", b"etag"))
 
@@ -43,12 +47,7 @@ class Answering:
 
     def own_headers(self) -> list[Header]:
         """The headers that every response carries."""
-        record = self.record
-        headers = [
-            (b"server", b"BucketRoute"),
-            (b"x-amz-request-id", record.request_id.encode()),
-            (b"server-timing", record.server_timing(self.services.clock())),
-        ]
+        headers = common_headers(self.services, self.record)
         if self.entry is not None and self.entry.route.cors:
             headers += response_cors_headers(self.entry.route.cors, self.client.head)
         return headers
@@ -56,6 +55,16 @@ class Answering:
     def respond(self, status: int, headers: Sequence[Header], body: bytes = b"") -> None:
         self.record.status = status
         self.client.respond(status, [*self.own_headers(), *headers], body)
+
+
+def common_headers(services: Services, record: AccessRecord) -> list[Header]:
+    """What every response says, whatever it answers. SDKs correct their clock by the Date."""
+    return [
+        (b"server", b"BucketRoute"),
+        (b"date", services.http_date()),
+        (b"x-amz-request-id", record.request_id.encode()),
+        (b"server-timing", record.server_timing(services.clock())),
+    ]
 
 
 def answer_locally(
@@ -148,17 +157,64 @@ async def _answer_error(
 async def _answer_document(
     answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
 ) -> None:
-    body = await relay.collect(MAX_DOCUMENT_BYTES)
     request, names = plan.request, plan.target.names
     name = request.operation.name
+    waiting = WaitingAnswer(answering, head) if name in _SLOW else None
+    body = await relay.collect(
+        MAX_DOCUMENT_BYTES, on_progress=waiting.on_progress if waiting is not None else None
+    )
     if request.operation.answer is Answer.LIST:
         body = rewrite_list_result(
             name, body, request.query, names, answering.services.sealer(plan)
         )
     else:
         body = rewrite_result(request, body, names, request_id=answering.record.request_id)
+    if waiting is not None and waiting.has_started:
+        waiting.finish(body)
+        return
     headers = _kept_headers(answering, head)
     answering.respond(head.status, [*headers, XML_TYPE] if body else headers, body)
+
+
+class WaitingAnswer:
+    """Lets the client know that a Complete or a copy, which may take minutes, is still running.
+
+    A backend answers 200 before it is done and then sends white space; the client gets the same,
+    or its read timeout ends what the backend is about to finish. The XML declaration goes first:
+    nothing may stand before it (XML 1.0 §2.8).
+    Source: AWS "CompleteMultipartUpload".
+    """
+
+    def __init__(self, answering: Answering, head: ResponseHead) -> None:
+        self._answering = answering
+        self._head = head
+        self.has_started = False
+
+    def on_progress(self, begun: bytes) -> None:
+        """`begun` is what the backend has sent of its document by now."""
+        if _has_root(begun):
+            return
+        client = self._answering.client
+        if self.has_started:
+            client.write(b" ")
+            return
+        self.has_started = True
+        self._answering.record.status = self._head.status
+        headers = [*self._answering.own_headers(), *_kept_headers(self._answering, self._head)]
+        client.start(self._head.status, [*headers, XML_TYPE], length=None)
+        client.write(DECLARATION)
+
+    def finish(self, body: bytes) -> None:
+        """`body` is the whole document."""
+        client = self._answering.client
+        client.write(body.removeprefix(DECLARATION))
+        client.finish()
+
+
+def _has_root(document: bytes) -> bool:
+    """Whether more has come than white space and the XML declaration."""
+    text = document.strip()
+    return bool(text) and not (text.startswith(b"<?xml") and text.endswith(b"?>"))
 
 
 def _kept_headers(answering: Answering, head: ResponseHead) -> list[Header]:

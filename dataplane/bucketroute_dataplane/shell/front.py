@@ -11,8 +11,9 @@ from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, 
 from bucketroute_dataplane.core.web_identity_login import is_sts_request
 from bucketroute_dataplane.core.xml import error_document
 from bucketroute_dataplane.shell.access_log import AccessRecord
-from bucketroute_dataplane.shell.answers import XML_TYPE, Answering
-from bucketroute_dataplane.shell.client import ClientGoneError, ClientStream
+from bucketroute_dataplane.shell.answers import XML_TYPE, Answering, common_headers
+from bucketroute_dataplane.shell.client import ClientStream
+from bucketroute_dataplane.shell.client_ports import ClientGoneError, response_head
 from bucketroute_dataplane.shell.direct import DirectRelay
 from bucketroute_dataplane.shell.exchange import Exchange
 from bucketroute_dataplane.shell.login import answer_sts
@@ -41,19 +42,27 @@ class S3Front:
         Returns the rest, to be run as a task. None: the request is answered, or is under way
         without a task.
         """
-        record = AccessRecord(
-            request_id=self._next_id(),
-            method=client.head.method.decode("latin-1"),
-            client_address=client.head.client_address,
-            started=self._services.clock(),
-        )
+        record = self._record(client.head.method.decode("latin-1"), client.head.client_address)
         return _Serving(Answering(self._services, client, record), self._tasks).begin()
 
-    async def serve(self, client: ClientStream) -> None:
-        """Serves a request to its end, in the caller's task."""
-        work = self.begin(client)
-        if work is not None:
-            await work
+    def refuse(self, error: S3Error, client_address: str) -> bytes:
+        """The whole answer to bytes that are no request; logged and counted as one."""
+        record = self._record("-", client_address)
+        record.status, record.error_code = error.status, error.code
+        body = error_document(error, resource="/", request_id=record.request_id)
+        record.bytes_out = len(body)
+        framing = ((b"content-length", b"%d" % len(body)), (b"connection", b"close"))
+        headers = [*common_headers(self._services, record), XML_TYPE, *framing]
+        _note_end(self._services, record)
+        return response_head(error.status, headers) + body
+
+    def _record(self, method: str, client_address: str) -> AccessRecord:
+        return AccessRecord(
+            request_id=self._next_id(),
+            method=method,
+            client_address=client_address,
+            started=self._services.clock(),
+        )
 
 
 class _Serving:
@@ -85,7 +94,10 @@ class _Serving:
         answering = self._answering
         index = answering.services.store.index
         if index is None:
-            raise s3_error("ServiceUnavailable", "No configuration has been received yet.")
+            detail = "no configuration has been received yet"
+            raise BackendUnavailableError(
+                "ServiceUnavailable", detail, retry_after_seconds=RETRY_AFTER_SECONDS
+            )
         if is_sts_request(answering.client.head):
             return answer_sts(answering, index)
         self._exchange = Exchange(answering, index)
@@ -130,7 +142,6 @@ class _Serving:
         record = self._answering.record
         match failure:
             case ClientGoneError():
-                record.status = record.status or CLIENT_CLOSED_REQUEST
                 record.error_code = "ClientGone"
             case S3Error():
                 self._answer_error(failure)
@@ -169,11 +180,16 @@ class _Serving:
         services, client, record = answering.services, answering.client, answering.record
         if not client.response_complete:
             client.break_off()
-        record.ended = services.clock()
+        record.status = record.status or CLIENT_CLOSED_REQUEST
         record.bytes_in, record.bytes_out = client.received_bytes, client.sent_bytes
         services.metrics.in_flight -= 1
-        services.metrics.observe(record)
-        services.access_log.write(record)
+        _note_end(services, record)
+
+
+def _note_end(services: Services, record: AccessRecord) -> None:
+    record.ended = services.clock()
+    services.metrics.observe(record)
+    services.access_log.write(record)
 
 
 def _of_backend(error: BackendError) -> S3Error:

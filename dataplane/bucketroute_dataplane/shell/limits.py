@@ -38,7 +38,7 @@ class BufferBudget:
 class _RouteState:
     running: int = 0
     tokens: float = 0.0
-    filled_at: float = 0.0
+    filled_at: float = float("-inf")  # full at the first request
 
 
 class RouteLimits:

@@ -1,58 +1,56 @@
 """uvicorn's HTTP protocol with the S3 front built in.
 
-Everything that is not an administrative path becomes a ClientStream and is served without ASGI;
-`/-/…` goes to the Starlette application as usual. What this class leans on inside uvicorn is
-listed in `tests/unit/dataplane/test_uvicorn_contract.py`, so that an upgrade which changes it
-fails there first.
+Everything but `/-/…`, which goes to the Starlette application, becomes a ClientStream and is served
+without ASGI. What this leans on inside uvicorn and httptools is listed in
+`tests/unit/dataplane/test_uvicorn_contract.py`, so that an upgrade which changes it fails there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
 
-from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.messages import RequestHead
-from bucketroute_dataplane.core.xml import error_document
 from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES
+from bucketroute_dataplane.shell.client_ports import WRITE_IDLE_SECONDS, Front, origin_form
+from bucketroute_dataplane.shell.client_socket import ClientSocket
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
 ADMIN_PREFIX = b"/-/"
+# Of a head, or of anything else that is no body: trailers, the extensions of chunks.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
 
-# Serves a stream: at once, as far as nothing has to be waited for; the rest is what it returns.
-Begin = Callable[[ClientStream], Awaitable[None] | None]
+_LOGGER = logging.getLogger("bucketroute.dataplane")
 
 
-class S3Protocol(HttpToolsProtocol):
-    """One client connection. `begin` and `watchdog` come from `s3_protocol()`."""
+class S3Protocol(ClientSocket):
+    """One client connection. `front` and `watchdog` come from `s3_protocol()`."""
 
-    begin: Begin
+    front: Front
     watchdog: Watchdog
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.deadline: float | None = None
         self._is_in_head = True
-        self._head_bytes = 0
-        # Of S3 requests: the one whose body arrives, and the one that is being answered. They
-        # differ while pipelined requests wait. None where ASGI has the request.
+        self._unparsed_bytes = 0  # since the parser last made something of them
+        # Of a body that the parser leaves out, since the head asks for another protocol too.
+        self._raw_body_bytes = 0
+        self._is_next_deferred = False
+        # Of S3 requests: the one whose body arrives, and the one that is answered; two of them
+        # while pipelined requests wait. None where ASGI has the request.
         self._arriving: ClientStream | None = None
         self._running: ClientStream | None = None
         # A request whose head is in, to be begun when the rest of what came with it is.
         self._next: ClientStream | None = None
 
-    # -- asyncio.Protocol ----------------------------------------------------------------------
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
-        self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
-        self.deadline = self.loop.time() + HEAD_SECONDS
+        super().connection_made(transport)
+        self.expect_within(HEAD_SECONDS)
         self.watchdog.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -65,34 +63,67 @@ class S3Protocol(HttpToolsProtocol):
                 stream.lost()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
+        if self.is_discarding:
+            self.discard(data)
+            return
+        if self._raw_body_bytes:
+            self._feed_raw(data)
+            return
+        error = self._parse(data)
         stream, self._next = self._next, None
         if stream is not None and not self.transport.is_closing():
             self._begin(stream)
-        if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(s3_error("RequestHeaderSectionTooLarge").code)
+        if error is not None and not self.is_discarding:
+            self._end_parsing(error)
+
+    def _parse(self, data: bytes) -> S3Error | None:
+        """What is wrong with the bytes, if anything; nothing can be read after them then."""
+        self._unparsed_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Answered in HTTP/1.1 all the same (RFC 9110 §7.8 lets a server ignore it).
+            self._feed_raw(data[upgrade.args[0] :])
+        except httptools.HttpParserError as exc:
+            if isinstance(exc, httptools.HttpParserCallbackError):
+                _LOGGER.error("reading a request failed", exc_info=exc)
+            return s3_error("InvalidRequest")
+        if self._unparsed_bytes > MAX_HEAD_BYTES:
+            return s3_error("RequestHeaderSectionTooLarge")
+        return None
 
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._running is not None:
             self._running.write_paused()
+        else:
+            self.expect_within(WRITE_IDLE_SECONDS)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._running is not None:
+        if self._is_next_deferred:
+            self._is_next_deferred = False
+            self.on_response_complete()
+        elif self._running is None:
+            self.deadline = None
+        elif not self._running.response_complete:
             self._running.write_resumed()
 
     def on_deadline(self) -> None:
-        """The peer was silent for too long."""
+        """The client was silent, or did not read, for too long."""
         self.deadline = None
         stream = self._running
-        if stream is not None and not stream.response_started:
-            self._refuse("RequestTimeout")
-        self.transport.abort()
-
-    # -- parser callbacks ----------------------------------------------------------------------
+        if self.transport.is_closing() or self.flow.write_paused:
+            self.transport.abort()
+        elif stream is not None and not stream.response_complete:
+            if stream.response_started:
+                self.transport.abort()
+            else:
+                stream.fail(s3_error("RequestTimeout"))
+        elif self._unparsed_bytes:
+            self._end_parsing(s3_error("RequestTimeout"))
+        else:
+            self.close()
 
     def on_message_begin(self) -> None:
         # Not yet a scope: most requests never need one.
@@ -100,61 +131,109 @@ class S3Protocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._is_in_head = True
+        if not self._is_serving():
+            self.expect_within(HEAD_SECONDS)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_head:  # and not a trailer, which no signature covers
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        self._head_bytes = 0
-        self.deadline = None
+        self._unparsed_bytes = 0
+        if not self._is_serving():
+            self.deadline = None
+        if not self.url.startswith(b"/"):
+            self.url = origin_form(self.url, self.headers)
         path, _, query = self.url.partition(b"?")
         if path.startswith(ADMIN_PREFIX):
             self._hand_to_asgi()
             return
-        stream = ClientStream(
-            self,
-            RequestHead(
-                method=self.parser.get_method(),
-                raw_path=path,
-                raw_query=query,
-                headers=self.headers,
-                is_tls=self.scheme == "https",
-                client_address=self.client[0] if self.client else "",
-            ),
-            keep_alive=self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0",
-            expects_continue=self.expect_100_continue,
-        )
+        stream = self._stream(path, query)
+        is_serving = self._is_serving()
         self._arriving = stream
-        previous: Any = self.cycle
         self.cycle = stream  # type: ignore[assignment]  # stands in for uvicorn's own class
-        if previous is None or previous.response_complete:
-            self._next = stream
-        else:
+        if is_serving:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._next = stream
+
+    def _stream(self, path: bytes, query: bytes) -> ClientStream:
+        is_upgrade = self.parser.should_upgrade()
+        is_http10 = self.parser.get_http_version() == "1.0"
+        head = RequestHead(
+            method=self.parser.get_method(),
+            raw_path=path,
+            raw_query=query,
+            headers=self.headers,
+            is_tls=self.scheme == "https",
+            client_address=self.address,
+        )
+        if is_upgrade:
+            self._raw_body_bytes = int(head.get(b"content-length") or 0)
+        return ClientStream(
+            self,
+            head,
+            keep_alive=self.parser.should_keep_alive() and not is_http10 and not is_upgrade,
+            expects_continue=self.expect_100_continue,
+            is_http10=is_http10,
+        )
 
     def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
         if self._arriving is not None:
             self._arriving.feed(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._is_in_head = True
-        if self._arriving is not None:
-            self._arriving.feed_end()
-        else:
+        self._unparsed_bytes = 0
+        if self._arriving is None:
             super().on_message_complete()
+        elif not self._raw_body_bytes:
+            self._arriving.feed_end()
+
+    def on_response_complete(self) -> None:
+        """The next request, unless the client has yet to read what it has been answered."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.is_discarding:
+            self.close()
+            return
+        if self.flow.write_paused:
+            self._is_next_deferred = True
+            self.expect_within(WRITE_IDLE_SECONDS)
+            self.flow.pause_reading()
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            # Not in this call: it may come out of a parser, of this connection or a backend's.
+            self.loop.call_soon(self._begin_waiting)
+        else:
+            self.expect_within(self.timeout_keep_alive)
+
+    def _begin_waiting(self) -> None:
+        """The next request of the pipeline."""
+        if self.pipeline and not self.transport.is_closing():
+            self._start_asgi_task(*self.pipeline.pop())
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """uvicorn comes here for its own cycles, and for any that waited in the pipeline."""
         if isinstance(cycle, ClientStream):
             self._begin(cycle)
         else:
+            self.deadline = None
             self._running = None
             super()._start_asgi_task(cycle, app)
 
     def _begin(self, stream: ClientStream) -> None:
+        self.deadline = None
         self._running = stream
-        stream.work = self.begin(stream)
+        stream.is_running = True
+        stream.is_write_paused = self.flow.write_paused
+        stream.work = self.front.begin(stream)
         if stream.work is not None:
             super()._start_asgi_task(stream, self.app)  # type: ignore[arg-type]  # as on_headers
 
@@ -166,40 +245,34 @@ class S3Protocol(HttpToolsProtocol):
         self.scope["headers"] = self.headers = headers
         super().on_headers_complete()
 
-    # -- for ClientStream ------------------------------------------------------------------------
+    def _feed_raw(self, data: bytes) -> None:
+        """The body of a request that also asks for an upgrade; nothing may follow it."""
+        body = data[: self._raw_body_bytes]
+        self._raw_body_bytes -= len(body)
+        if body and self._arriving is not None:
+            self._arriving.feed(body)
+            if not self._raw_body_bytes:
+                self._arriving.feed_end()
 
-    def pause_reading(self) -> None:
-        self.flow.pause_reading()
+    def _end_parsing(self, error: S3Error) -> None:
+        """Nothing more can be read; what was read before is still answered."""
+        self.is_discarding = True
+        running = self._running
+        if not self._is_serving():
+            self.transport.write(self.front.refuse(error, self.address))
+            self.linger()
+        elif running is not None and running is self._arriving and not running.body_complete:
+            running.fail(error)
+        else:
+            self.pipeline.clear()
+            if running is not None:
+                running.keep_alive = False
 
-    def resume_reading(self) -> None:
-        self.flow.resume_reading()
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
-
-    def close(self) -> None:
-        self.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """uvicorn calls this for what llhttp refuses; the client reads XML like any S3 error."""
-        self._refuse("InvalidRequest")
-
-    def _refuse(self, code: str) -> None:
-        """Answers what never became an exchange, and closes."""
-        error = s3_error(code)
-        body = error_document(error, resource="/", request_id="")
-        if not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\n"
-                b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(body), body)
-            )
-            self.transport.close()
+    def _is_serving(self) -> bool:
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
 
 
-def s3_protocol(begin: Begin, watchdog: Watchdog) -> type[S3Protocol]:
-    """The class to give to uvicorn as `http=`, bound to what serves a stream."""
-    return type(
-        "BoundS3Protocol",
-        (S3Protocol,),
-        {"begin": staticmethod(begin), "watchdog": watchdog},
-    )
+def s3_protocol(front: Front, watchdog: Watchdog) -> type[S3Protocol]:
+    """The class to give to uvicorn as `http=`, bound to what serves a connection."""
+    return type("BoundS3Protocol", (S3Protocol,), {"front": front, "watchdog": watchdog})

@@ -8,17 +8,19 @@ response head and the end.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from bucketroute_dataplane.core.errors import S3Error
 from bucketroute_dataplane.core.messages import Header, UpstreamRequest
 from bucketroute_dataplane.core.upload import UploadTransform
-from bucketroute_dataplane.shell.client import ClientGoneError, ClientStream
+from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
 
 # What a response may hold before its head has been looked at.
 MAX_EARLY_BYTES = 256 * 1024
+MAX_PROGRESS_BYTES = 4 * 1024
 
 
 class ResponseHead(NamedTuple):
@@ -59,6 +61,8 @@ class Relay:
     def send(self, request: UpstreamRequest, body: bytes, deadlines: Deadlines) -> None:
         """Sends a request whose body, if any, is at hand."""
         self._client.follow(self)
+        if self._failure is not None:
+            return  # the client is gone; the request need not even begin
         self._connection.start(
             request,
             body,
@@ -102,27 +106,29 @@ class Relay:
         early, self._early = self._early, []
         for piece in early:
             self._client.write(piece)
-        if early and not self._client.is_write_paused:
+        if not self._is_ended and early and not self._client.is_write_paused:
             self._connection.resume_response()
         while not self._is_ended:
             await self._news()
 
-    async def collect(self, limit_bytes: int) -> bytes:
-        """The whole response body.
+    async def collect(
+        self, limit_bytes: int, *, on_progress: Callable[[bytes], None] | None = None
+    ) -> bytes:
+        """The whole response body. `on_progress` sees what there is of it while more is to come
+        (only its beginning, MAX_PROGRESS_BYTES).
 
         Raises: BackendError if it is larger than the limit, or breaks off; ClientGoneError.
         """
         self._is_collecting = True
-        while not self._is_ended:
-            if self._early_bytes > limit_bytes:
-                self._connection.abort()
-                raise BackendError(f"the answer is larger than {limit_bytes} bytes")
+        while not self._is_ended and self._early_bytes <= limit_bytes:
+            if on_progress is not None and 0 < self._early_bytes <= MAX_PROGRESS_BYTES:
+                on_progress(b"".join(self._early))
             self._connection.resume_response()
             await self._news()
+        if self._early_bytes > limit_bytes:
+            self._release()
+            raise BackendError(f"the answer is larger than {limit_bytes} bytes")
         return b"".join(self._early)
-
-    def abort(self) -> None:
-        self._connection.abort()
 
     async def _news(self) -> None:
         """Until something has happened to the response. Raises: what the exchange failed with."""
@@ -131,10 +137,15 @@ class Relay:
             try:
                 await self._waiter
             except asyncio.CancelledError:
-                self._connection.abort()
+                self._release()
                 raise
         if self._failure is not None:
             raise self._failure
+
+    def _release(self) -> None:
+        """Closes the connection, unless the exchange is over and it may serve another already."""
+        if not self._is_ended:
+            self._connection.abort()
 
     # -- BodyConsumer: the client's body -------------------------------------------------------
 
@@ -164,11 +175,12 @@ class Relay:
             for piece in pieces:
                 self._connection.write(piece)
 
-    def on_client_gone(self) -> None:
-        self._fail(ClientGoneError())
+    def on_client_failed(self, error: Exception) -> None:
+        self._fail(error)
 
     def on_client_writable(self) -> None:
-        self._connection.resume_response()
+        if not self._is_ended:
+            self._connection.resume_response()
 
     # -- ResponseSink: the backend's answer ----------------------------------------------------
 

@@ -145,7 +145,7 @@ class DataplaneServer:
                 probes_app(is_ready=self.is_ready)
                 if settings.admin_host
                 else admin_app(services.metrics, is_ready=self.is_ready),
-                http=s3_protocol(front.begin, services.watchdog),
+                http=s3_protocol(front, services.watchdog),
                 ws="none",
                 lifespan="off",
                 log_config=None,

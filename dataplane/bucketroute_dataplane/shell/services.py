@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import format_datetime
 
 from bucketroute_dataplane.core.authenticate import Trust
 from bucketroute_dataplane.core.authorize import ForwardPlan
@@ -44,14 +45,25 @@ class Services:
     outbound_keys: SigningKeys = field(default_factory=SigningKeys)
     _dated: datetime | None = None
     _amz_date: bytes = b""
+    _http_date: bytes = b""
 
     def amz_date(self) -> bytes:
         """The present second as SigV4 writes it; formatted once a second."""
+        self._format_dates()
+        return self._amz_date
+
+    def http_date(self) -> bytes:
+        """The present second as a Date header has it (RFC 9110 §6.6.1)."""
+        self._format_dates()
+        return self._http_date
+
+    def _format_dates(self) -> None:
         now = self.now()
         second = now.replace(microsecond=0)
         if self._dated != second:
-            self._dated, self._amz_date = second, format_amz_date(now)
-        return self._amz_date
+            self._dated = second
+            self._amz_date = format_amz_date(second)
+            self._http_date = format_datetime(second, usegmt=True).encode()
 
     def sealer(self, plan: ForwardPlan) -> TokenSealer:
         """Seals list tokens for one route only."""

@@ -83,7 +83,10 @@ class UpstreamConnection(asyncio.Protocol):
         idle_seconds: float,
     ) -> None:
         """Sends the head and what there is of the body; the rest follows by `write`."""
-        assert self.transport is not None
+        if self.transport is None or self.transport.is_closing():
+            # Closed between the dial and now.
+            sink.on_backend_error(BackendError("the backend closed the connection", is_stale=True))
+            return
         self._sink = sink
         self._method = request.method
         self._unsent = (request.content_length or 0) - len(body)
@@ -163,15 +166,15 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._has_received = True
         self.deadline = self._loop.time() + self._idle_seconds
-        if self._remaining is not None and self._remaining >= len(data) > 0:
+        if self._remaining is not None:
             self._counted(data)
             return
         if not self._status:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as exc:
-            self._fail(BackendError(f"the backend's answer is not HTTP: {exc}"))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
+            self._fail(BackendError(f"the backend's answer is not HTTP/1.1: {exc}"))
             return
         if not self._status and self._head_bytes > MAX_HEAD_BYTES:
             self._fail(BackendError("the backend's response head is too large"))
@@ -196,6 +199,8 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if 100 <= status < 200:
             self._headers = []
+            self._has_received = False
+            self._wait_for_backend()
             return
         self._status = status
         length = self._content_length()
@@ -210,9 +215,11 @@ class UpstreamConnection(asyncio.Protocol):
         self._deliver_head(None if is_chunked else length)
 
     def on_body(self, body: bytes) -> None:
-        if self._sink is not None:
-            self._uncounted -= len(body)
-            self._sink.on_response_body(body)
+        if self._sink is None:  # a body where none belongs: behind HEAD, 204 or 304
+            self.abort()
+            return
+        self._uncounted -= len(body)
+        self._sink.on_response_body(body)
 
     def on_message_complete(self) -> None:
         if self._status and self._sink is not None:
@@ -234,10 +241,14 @@ class UpstreamConnection(asyncio.Protocol):
     def _counted(self, data: bytes) -> None:
         assert self._remaining is not None
         assert self._sink is not None
+        is_excessive = len(data) > self._remaining
+        if is_excessive:
+            data = data[: self._remaining]
         self._remaining -= len(data)
         self._sink.on_response_body(data)
         if self._remaining == 0 and self._sink is not None:
-            self._finish()
+            # What follows the response would be taken for the next one.
+            self._finish(is_in_step=not is_excessive)
 
     def _deliver_head(self, length: int | None) -> None:
         assert self._sink is not None
@@ -249,11 +260,12 @@ class UpstreamConnection(asyncio.Protocol):
                 return int(value)
         return None
 
-    def _finish(self) -> None:
+    def _finish(self, *, is_in_step: bool = True) -> None:
         """The response is complete: back to the pool, unless the request is not or it says so."""
         sink, self._sink = self._sink, None
         self.deadline = None
-        keep = self._unsent == 0 and not self._until_close and self._parser.should_keep_alive()
+        is_whole = is_in_step and self._unsent == 0 and not self._until_close
+        keep = is_whole and self._parser.should_keep_alive()
         self._reset_response()
         self.is_reused = True
         self.idle_since = self._loop.time()

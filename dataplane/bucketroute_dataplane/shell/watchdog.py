@@ -7,10 +7,12 @@ second finds those that passed. A deadline is therefore met within a second afte
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 from typing import Protocol
 
 SWEEP_SECONDS = 1.0
+
+_LOGGER = logging.getLogger("bucketroute.dataplane")
 
 
 class Watched(Protocol):
@@ -46,5 +48,9 @@ class Watchdog:
         for watched in tuple(self._watched):
             deadline = watched.deadline
             if deadline is not None and deadline <= now:
-                with contextlib.suppress(ConnectionError):
+                try:
                     watched.on_deadline()
+                except Exception:
+                    # One socket's trouble must not end the deadlines of all the others.
+                    watched.deadline = None
+                    _LOGGER.exception("ending a socket that was silent for too long failed")

@@ -52,6 +52,12 @@ class Connection:
     def close(self) -> None:
         self.is_closed = True
 
+    def abort(self) -> None:
+        self.is_closed = True
+
+    def linger(self) -> None:
+        self.is_closed = True
+
     def on_response_complete(self) -> None:
         self.completed += 1
 
@@ -94,7 +100,8 @@ async def ask(
         stream.feed(body)
     if body is not None:
         stream.feed_end()
-    await front.serve(stream)
+    if (work := front.begin(stream)) is not None:
+        await work
     services.access_log.flush()
     raw_head, _, raw_body = connection.sent.partition(b"\r\n\r\n")
     status_line, *fields = raw_head.decode().split("\r\n")
