@@ -264,9 +264,8 @@ def test_metrics_are_not_for_clients(folder: Path) -> None:
 
 def test_a_probe_fails_where_nothing_listens() -> None:
     address = f"127.0.0.1:{free_port()}"
-    done = subprocess.run(
-        [_PROGRAM, "live", address], check=False, timeout=10, capture_output=True, text=True
-    )
+    probe = [_PROGRAM, "live", address]
+    done = subprocess.run(probe, check=False, timeout=10, capture_output=True, text=True)
     assert done.returncode == 1
     assert address in done.stderr
 
