@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -105,6 +106,7 @@ class ConfigClient:
         http, headers = await self._client(), await self._headers()
         timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS, read=read_seconds)
         failure = "no replica of the operator leads"
+        handshakes = _Handshakes()
         for ip in await self._addresses():
             host = f"[{ip}]" if ":" in ip else ip
             request = http.build_request(
@@ -114,13 +116,16 @@ class ConfigClient:
                 headers=headers,
                 json=body,
                 timeout=timeout,
-                extensions={"sni_hostname": self._host},
+                extensions={"sni_hostname": self._host, "trace": handshakes.trace},
             )
             try:
                 response = await http.send(request, stream=True)
             except httpx.HTTPError as exc:
                 failure = f"{ip}: {type(exc).__name__}"
                 continue
+            except asyncio.CancelledError:
+                await handshakes.close()
+                raise
             try:
                 if response.status_code != _WRONG_REPLICA:
                     self._leader = ip
@@ -177,6 +182,28 @@ class ConfigClient:
         if self._address.ca_file is not None:
             return self._address.ca_file.read_text()
         return self._address.ca_pem or ""
+
+
+class _Handshakes:
+    """Closes what httpcore 1.0 leaves open when it is cancelled in a TLS handshake.
+
+    It closes the connection on errors only. Without this,
+    test_a_poll_that_is_cancelled_in_its_handshake_leaves_no_socket fails.
+    """
+
+    def __init__(self) -> None:
+        self._streams: list[Any] = []
+
+    async def trace(self, name: str, info: Mapping[str, Any]) -> None:
+        """The `trace` extension of httpcore."""
+        if name == "connection.connect_tcp.complete":
+            self._streams.append(info["return_value"])
+        elif name == "connection.start_tls.complete":
+            self._streams.clear()
+
+    async def close(self) -> None:
+        for stream in self._streams:
+            await stream.aclose()
 
 
 async def _lines(response: httpx.Response) -> list[bytes]:

@@ -185,6 +185,28 @@ async def test_the_token_and_the_authority_are_read_anew_for_each_request(
     await client.close()
 
 
+async def test_a_poll_that_is_cancelled_in_its_handshake_leaves_no_socket(
+    operator: OperatorEnd,
+) -> None:
+    closed = asyncio.Event()
+
+    async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # ends when the client closes
+        closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(never_answers, "127.0.0.1", 0)
+    operator.port = server.sockets[0].getsockname()[1]
+    async with operator.client() as client:
+        poll = asyncio.create_task(client.poll(None, "", 0))
+        await asyncio.sleep(0.1)
+        poll.cancel()
+        await asyncio.wait([poll])
+        async with asyncio.timeout(2):
+            await closed.wait()
+    server.close()
+
+
 async def test_an_operator_of_another_authority_is_not_trusted(
     operator: OperatorEnd, tmp_path: Path
 ) -> None:
