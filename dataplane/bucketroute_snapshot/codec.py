@@ -216,11 +216,8 @@ def _union_decoder(hints: Iterable[Any]) -> Decoder:
         inner = _decoder(members[0])
         return lambda value: None if value is None else inner(value)
     by_kind = {member.kind: _decoder(member) for member in members}
-    optional = type(None) in hints
 
     def decode(value: JSONValue) -> Any:
-        if value is None and optional:
-            return None
         kind = value.get("kind") if isinstance(value, dict) else None
         if kind not in by_kind:
             raise SnapshotFormatError(f"kind {kind!r} is none of {sorted(by_kind)}")

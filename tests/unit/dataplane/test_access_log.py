@@ -64,6 +64,20 @@ def test_a_line_says_who_did_what_to_what_and_how_it_ended() -> None:
     }
 
 
+def test_what_did_not_happen_is_left_out_and_what_did_is_there() -> None:
+    buffered = replace(
+        RECORD, body_read=1.002, error_code="NoSuchKey", backend_request_id='TX"1', detail="why"
+    )
+    said = json.loads(buffered.line("t"))
+    assert (said["bodyMs"], said["credentialsMs"]) == (1.0, 1.0)
+    assert (said["errorCode"], said["backendRequestId"], said["detail"]) == (
+        "NoSuchKey",
+        'TX"1',
+        "why",
+    )
+    assert {"bodyMs", "errorCode", "detail"}.isdisjoint(json.loads(RECORD.line("t")))
+
+
 @pytest.mark.rule("3.1.8")
 def test_server_timing_has_the_phases_that_were_gone_through() -> None:
     assert RECORD.server_timing(1.2) == (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bucketroute_dataplane.core.errors import S3Error
 from bucketroute_dataplane.core.names import encode_key
-from bucketroute_dataplane.core.request import parse_query, parse_request
+from bucketroute_dataplane.core.request import bucket_of, parse_query, parse_request
 from bucketroute_testing.heads import head, refusal, s3_request
 
 DOMAINS = (b"s3.test", b"other.example")
@@ -73,6 +73,7 @@ def test_the_host_names_the_bucket_under_one_of_the_domains(
 ) -> None:
     request = parse_request(head("GET", target, (b"host", host)), DOMAINS)
     assert (request.bucket, request.key) == (bucket, key)
+    assert bucket_of(request.head, DOMAINS) == bucket
 
 
 def test_without_domains_the_host_means_nothing() -> None:
