@@ -211,10 +211,9 @@ async def test_a_token_with_a_new_key_waits_for_the_operator_to_send_it(
     rotated = route_to(wire, issuer)
     before = replace(rotated.settings, cluster_jwks='{"keys": []}')
     operator.publish("1.1", replace(rotated, settings=before), SECRETS)
-    address = operator.address()
+    address, ca = operator.address(), operator.ca_file
 
     def log_in() -> bytes:
-        ca = operator.ca_file
         with running_pod(
             folder, operator_port=operator.port, ca=ca, token=address.token_file
         ) as pod:
