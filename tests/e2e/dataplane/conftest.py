@@ -125,16 +125,23 @@ def minio_gateway(minio: Minio, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="session")
-def silent_upload(minio_gateway: Gateway) -> Iterator[RawClient]:
-    """A client that stops after the first bytes of its upload to `silent`.
+def silent_upload(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawClient]:
+    """A client that stops after the first bytes of its upload.
 
     It is answered after a minute. A module that takes long asks for it too, so that in a whole run
-    the minute is over when `test_silent_client` looks.
+    the minute is over when `test_silent_client` looks. The backend waits for ever, as MinIO does
+    not.
     """
-    with minio_gateway.raw(timeout_seconds=90) as raw:
-        raw.send_head("PUT", f"/{BUCKET}/silent", minio_gateway.put_headers("silent", b"x" * 1024))
+    directory = tmp_path_factory.mktemp("silent")
+    with (
+        WireBackend() as wire,
+        running_gateway(directory, recording_backend(wire)) as gateway,
+        gateway.raw(timeout_seconds=90) as raw,
+    ):
+        raw.send_head("PUT", f"/{BUCKET}/silent", gateway.put_headers("silent", b"x" * 1024))
         raw.send(b"x" * 10)
         yield raw
+        assert wire.store.keys(BACKEND_BUCKET) == []
 
 
 @pytest.fixture(params=["http", "https"])

@@ -40,7 +40,7 @@ def gateway(wire: WireBackend, start_gateway: StartGateway) -> Gateway:
 
 
 def second_route() -> Manifest:
-    placed = RouteBackend(ref=BACKEND_NAME, bucket=BACKEND_BUCKET)
+    placed = RouteBackend(ref=BACKEND_NAME, bucket=BACKEND_BUCKET, prefix="second/")
     return bucket_route("second", placed, [AccessRule(access_keys=["writer"])])
 
 
