@@ -19,6 +19,11 @@ from bucketroute_dataplane.core.operations import Level, Operation
 
 MAX_PART_NUMBER = 10_000  # AWS "Amazon S3 multipart upload limits"
 
+# Source: AWS "Authenticating Requests: Using Query Parameters".
+_SIGNATURE_PARAMETERS = frozenset(
+    b"x-amz-algorithm x-amz-credential x-amz-date x-amz-expires x-amz-signedheaders "
+    b"x-amz-signature x-amz-security-token x-amz-content-sha256".split()
+)
 _NO_QUERY: Mapping[bytes, bytes] = MappingProxyType({})
 
 
@@ -60,12 +65,45 @@ def parse_request(head: RequestHead, domains: Sequence[bytes] = ()) -> S3Request
     raw_bucket, raw_key = _split(head, domains)
     bucket, key = _decode(raw_bucket).decode(), _decode(raw_key)
     query = parse_query(head.raw_query) if head.raw_query else _NO_QUERY
+    head = _with_hoisted(head, query)
     level = Level.OBJECT if key else Level.BUCKET if bucket else Level.SERVICE
     operation = classify(head.method, level, query, head.by_name)
     if key:
         check_key(key)
     _check_parameters(operation, query)
     return S3Request(head=head, operation=operation, bucket=bucket, key=key, query=query)
+
+
+def _with_hoisted(head: RequestHead, query: Mapping[bytes, bytes]) -> RequestHead:
+    """The head with the x-amz-* headers that SDKs write into a presigned URL, as S3 reads them.
+
+    Not so checksums: SDKs put that of the empty body there, whatever is uploaded later.
+
+    Raises: S3Error InvalidRequest where a header is given in both places.
+    """
+    if b"X-Amz-Signature" not in query:
+        return head
+    hoisted = [(name.lower(), value) for name, value in query.items() if _is_hoisted(name.lower())]
+    if any(name in head.by_name for name, _ in hoisted):
+        raise s3_error("InvalidRequest", "A header stands in the URL and in the request.")
+    if not hoisted:
+        return head
+    return RequestHead(
+        head.method,
+        head.raw_path,
+        head.raw_query,
+        (*head.headers, *hoisted),
+        head.is_tls,
+        head.client_address,
+    )
+
+
+def _is_hoisted(name: bytes) -> bool:
+    return (
+        name.startswith(b"x-amz-")
+        and name not in _SIGNATURE_PARAMETERS
+        and not name.startswith((b"x-amz-checksum-", b"x-amz-sdk-checksum-"))
+    )
 
 
 def bucket_of(head: RequestHead, domains: Sequence[bytes] = ()) -> str:

@@ -184,6 +184,50 @@ def test_a_version_is_refused_where_none_is_taken(method: str) -> None:
     assert refused(method, target) == (400, "InvalidArgument")
 
 
+PRESIGNED = "X-Amz-Algorithm=A&X-Amz-Credential=c&X-Amz-Date=d&X-Amz-Signature=s"
+
+
+@pytest.mark.rule("3.10.1", "3.5.3")
+def test_headers_in_a_presigned_url_are_read_as_headers() -> None:
+    """The SDK for JavaScript writes metadata there."""
+    host = (b"host", b"gateway")
+    target = f"/photos/a?{PRESIGNED}&x-amz-meta-Owner=me%20too&X-Amz-Acl=private"
+    request = s3_request("PUT", target, host)
+    hoisted = [(b"x-amz-meta-owner", b"me too"), (b"x-amz-acl", b"private")]
+    assert list(request.head.headers) == [host, *hoisted]
+    assert request.head.raw_query == target.partition("?")[2].encode()
+
+
+@pytest.mark.rule("3.3.10")
+def test_a_copy_source_in_a_presigned_url_is_no_upload_of_nothing() -> None:
+    copy = s3_request("PUT", f"/photos/a?{PRESIGNED}&x-amz-copy-source=photos%2Fb")
+    assert copy.operation.name == "CopyObject"
+    assert copy.head.get(b"x-amz-copy-source") == b"photos/b"
+    append = f"/photos/a?{PRESIGNED}&x-amz-write-offset-bytes=1"
+    assert refused("PUT", append) == (501, "NotImplemented")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        PRESIGNED,
+        f"{PRESIGNED}&X-Amz-Security-Token=t&X-Amz-Content-Sha256=h&X-Amz-Expires=1",
+        f"{PRESIGNED}&x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32",
+        "x-amz-meta-owner=me",
+    ],
+    ids=["signature", "whole signature", "checksum of nothing", "not presigned"],
+)
+def test_no_other_parameter_becomes_a_header(query: str) -> None:
+    assert s3_request("PUT", f"/photos/a?{query}").head.headers == ()
+
+
+def test_a_header_in_the_url_and_in_the_request_is_one_too_many() -> None:
+    target = f"/photos/a?{PRESIGNED}&x-amz-meta-owner=me"
+    with pytest.raises(S3Error) as caught:
+        s3_request("PUT", target, (b"x-amz-meta-owner", b"you"))
+    assert refusal(caught) == (400, "InvalidRequest")
+
+
 ACTIONS = [
     ("GET", "/photos/a", "s3:GetObject"),
     ("GET", "/photos/a?versionId=3", "s3:GetObjectVersion"),
