@@ -150,6 +150,8 @@ async def _serve(
             args.once_ready.write_text(f"{host}:{port}\n")
         watcher = asyncio.create_task(manifests.follow(store, stop))
         await stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):  # the second one ends at once
+            loop.add_signal_handler(number, server.hurry)
         await server.stop()
         await watcher
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -9,23 +10,24 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bucketroute_dataplane.shell.metrics import Metrics
 
 
-def admin_app(metrics: Metrics, *, is_ready: Callable[[], bool]) -> Starlette:
+def admin_app(metrics: Metrics, *, is_ready: Callable[[], bool]) -> ASGIApp:
     """The probes, `/-/metrics`, and the same as `/metrics` for the listener of its own."""
 
     async def exposition(_: Request) -> Response:
         return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     metrics_routes = [Route("/-/metrics", exposition), Route("/metrics", exposition)]
-    return Starlette(routes=[*_probes(is_ready), *metrics_routes])
+    return _identified(Starlette(routes=[*_probes(is_ready), *metrics_routes]))
 
 
-def probes_app(*, is_ready: Callable[[], bool]) -> Starlette:
+def probes_app(*, is_ready: Callable[[], bool]) -> ASGIApp:
     """`/-/live` and `/-/ready` only: metrics name every tenant's routes."""
-    return Starlette(routes=_probes(is_ready))
+    return _identified(Starlette(routes=_probes(is_ready)))
 
 
 def _probes(is_ready: Callable[[], bool]) -> list[Route]:
@@ -40,3 +42,19 @@ def _probes(is_ready: Callable[[], bool]) -> list[Route]:
         return PlainTextResponse("not ready\n", status_code=503)
 
     return [Route("/-/live", live), Route("/-/ready", ready)]
+
+
+def _identified(app: ASGIApp) -> ASGIApp:
+    """Every answer has an x-amz-request-id, as those of S3 have, also what Starlette refuses."""
+
+    async def identified(scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = secrets.token_hex(8).upper().encode()
+
+        async def send_identified(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-amz-request-id", request_id)]
+            await send(message)
+
+        await app(scope, receive, send_identified)
+
+    return identified

@@ -12,6 +12,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from math import ceil
 from time import perf_counter, time
 
 import uvicorn
@@ -155,7 +156,7 @@ class DataplaneServer:
                 proxy_headers=False,
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=int(settings.drain_seconds),
+                timeout_graceful_shutdown=ceil(settings.drain_seconds),
                 ssl_certfile=settings.tls_certificate,
                 ssl_keyfile=settings.tls_key,
             )
@@ -181,6 +182,16 @@ class DataplaneServer:
         self._server.should_exit = True
         if self._task is not None:
             await self._task
+        self.hurry()
+        if self._server.server_state.tasks:
+            # uvicorn cancels what took too long, but does not wait for it to be logged.
+            await asyncio.wait(self._server.server_state.tasks, timeout=1.0)
+
+    def hurry(self) -> None:
+        """Cuts off what is in flight; a `stop()` that waits for it need not any more."""
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        self._server.force_exit = True
 
     def is_ready(self) -> bool:
         return self._services.store.index is not None and not self._is_draining
