@@ -81,7 +81,7 @@ class RouteEntry:
     target: BackendTarget | None
     # What authorize() found for a caller and an action; lives and dies with the snapshot.
     grants: dict[tuple[Identity, str], tuple[Grant, ...]] = field(
-        default_factory=dict, compare=False, repr=False
+        default_factory=dict, init=False, compare=False, repr=False
     )
 
     @property
