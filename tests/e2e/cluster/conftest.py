@@ -5,7 +5,7 @@ Whatever the provider, KUBECONFIG, kubectl and helm are all that these tests hav
 
 import os
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,27 +35,41 @@ def cluster() -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def minio(cluster: Cluster) -> str:
-    """MinIO in the cluster; of all tokens only the gateway's may do anything. Its namespace."""
-    subprocess.run(
-        [REPOSITORY / "tests/e2e/tools/minio.sh", BACKEND_BUCKET, GATEWAY_SUBJECT],
-        check=True,
-        timeout=300,
-    )
-    return "minio"
+def trust_the_gateway(cluster: Cluster) -> Callable[[], None]:
+    """Makes MinIO, or its policy anew: of all tokens only the gateway's may do anything."""
+
+    def trust() -> None:
+        script = REPOSITORY / "tests/e2e/tools/minio.sh"
+        subprocess.run([script, BACKEND_BUCKET, GATEWAY_SUBJECT], check=True, timeout=300)
+
+    return trust
 
 
 @pytest.fixture(scope="session")
-def bucketroute(cluster: Cluster, minio: str) -> Installation:
-    """`helm install` into a namespace that admits restricted pods only."""
+def install(cluster: Cluster, trust_the_gateway: Callable[[], None]) -> Callable[..., Installation]:
+    """`helm upgrade --install`, with more arguments; waits until all is ready.
+
+    Into a namespace that admits restricted pods only.
+    """
+    trust_the_gateway()
     cluster.create_namespace(SYSTEM_NAMESPACE)
-    cluster.helm(
-        *("upgrade", "--install", "bucketroute", str(REPOSITORY / "charts/bucketroute")),
-        *("--namespace", SYSTEM_NAMESPACE, "--wait", "--timeout", "180s"),
-        *("--values", str(HERE / "manifests/bucketroute/values.yaml")),
-    )
-    default = cluster.get("bucketrouteclass", "default")
-    return Installation(cluster=cluster, endpoint=default["spec"]["dataPlane"]["endpoint"])
+
+    def run_helm(*arguments: str) -> Installation:
+        cluster.helm(
+            *("upgrade", "--install", "bucketroute", str(REPOSITORY / "charts/bucketroute")),
+            *("--namespace", SYSTEM_NAMESPACE, "--wait", "--timeout", "180s"),
+            *("--values", str(HERE / "manifests/bucketroute/values.yaml")),
+            *arguments,
+        )
+        default = cluster.get("bucketrouteclass", "default")
+        return Installation(cluster=cluster, endpoint=default["spec"]["dataPlane"]["endpoint"])
+
+    return run_helm
+
+
+@pytest.fixture(scope="session")
+def bucketroute(install: Callable[..., Installation]) -> Installation:
+    return install()
 
 
 @pytest.fixture(scope="session")
