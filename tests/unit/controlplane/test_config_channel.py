@@ -17,9 +17,9 @@ from bucketroute_dataplane.shell.config_channel import (
     ConfigChannel,
     ConfigFiles,
     ConfigSource,
+    CredentialReporter,
 )
 from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
-from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_operator.core.delta import full_update, render
 from bucketroute_snapshot import Secret, SnapshotSecrets
 from bucketroute_snapshot.update import NO_SECRETS
