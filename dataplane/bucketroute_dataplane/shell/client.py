@@ -132,12 +132,16 @@ class ClientStream:
         Raises: S3Error EntityTooLarge, RequestTimeout; ClientGoneError.
         """
         self.send_continue()
-        while not self.body_complete and self._queued_bytes <= limit_bytes:
+        # In one block: a piece that is kept until the end leaves a hole in the heap where it was,
+        # and many bodies together then take twice their size.
+        body = bytearray(self.take_queued())
+        while not self.body_complete and len(body) <= limit_bytes:
             self._expect_within(BODY_IDLE_SECONDS)
             await self._more()
-        if self._queued_bytes > limit_bytes:
+            body += self.take_queued()
+        if len(body) > limit_bytes:
             raise s3_error("EntityTooLarge", MaxSizeAllowed=str(limit_bytes))
-        return self.take_queued()
+        return bytes(body)
 
     def take_queued(self) -> bytes:
         """What has arrived of the body by now."""
