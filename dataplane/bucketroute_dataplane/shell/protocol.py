@@ -120,7 +120,7 @@ class S3Protocol(ClientSocket):
                 self.transport.abort()
             else:
                 stream.fail(s3_error("RequestTimeout"))
-        elif self._unparsed_bytes:
+        elif self._unparsed_bytes and not self.is_discarding:
             self._end_parsing(s3_error("RequestTimeout"))
         else:
             self.close()
