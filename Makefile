@@ -6,7 +6,7 @@ CLUSTER ?= local
 ARGS ?=
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
-.PHONY: demo test lint lint-chart format e2e bench bench-quick lock clean help
+.PHONY: demo test lint lint-chart docs format e2e bench bench-quick lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ lint-chart: ## Check the Helm chart: lint, golden files, schema (helm is built o
 
 e2e: $(STAMP) ## Run the cluster suite: CLUSTER=kind (Docker) or CLUSTER=local (root on Debian)
 	CLUSTER=$(CLUSTER) PYTEST=$(CURDIR)/$(BIN)/pytest tests/e2e/cluster/run.sh $(ARGS)
+
+docs: $(STAMP) ## Write the generated pages of docs/ anew
+	$(BIN)/python tests/support/bucketroute_testing/doc_tables.py
+	PYTHONPATH=tests/support $(BIN)/python -m bucketroute_testing.behaviour
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .

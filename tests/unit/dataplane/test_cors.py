@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from bucketroute_dataplane.core.cors import preflight_headers, response_cors_headers
 from bucketroute_dataplane.core.messages import RequestHead
 from bucketroute_snapshot import CORSRule
