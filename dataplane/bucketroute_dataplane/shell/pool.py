@@ -32,10 +32,20 @@ class UpstreamPools:
         watchdog.add(self)
 
     def set_ca_bundles(self, ca_bundles: Mapping[str, str]) -> None:
-        """The named PEM bundles of the current snapshot."""
-        if ca_bundles != self._ca_bundles:
-            self._ca_bundles = dict(ca_bundles)
-            self._contexts.clear()
+        """The named PEM bundles of the current snapshot. Connections that were made under another
+        content of their bundle serve no further request."""
+        known = self._ca_bundles
+        changed = {
+            name for name in {*known, *ca_bundles} if known.get(name) != ca_bundles.get(name)
+        }
+        self._ca_bundles = dict(ca_bundles)
+        for name in changed:
+            self._contexts.pop(name, None)
+        for endpoint, idle in self._idle.items():
+            if endpoint.ca_bundle in changed:
+                for connection in idle:
+                    connection.abort()
+                idle.clear()
 
     def take(self, endpoint: Endpoint) -> UpstreamConnection | None:
         """An idle connection, or None: then `dial`."""
@@ -67,11 +77,12 @@ class UpstreamPools:
     async def _connect(self, endpoint: Endpoint) -> UpstreamConnection:
         addresses = await resolve(endpoint.host, endpoint.port, endpoint.network_scope)
         context = self._context(endpoint.ca_bundle) if endpoint.is_tls else None
+        put_back = partial(self._put_back, endpoint, context)
         failure: OSError = OSError(f"{endpoint.host} has no address")
         for address in addresses:
             try:
                 _, connection = await self._loop.create_connection(
-                    partial(UpstreamConnection, self._watchdog, partial(self._put_back, endpoint)),
+                    partial(UpstreamConnection, self._watchdog, put_back),
                     address,
                     endpoint.port,
                     ssl=context,
@@ -94,12 +105,15 @@ class UpstreamPools:
             self._contexts[ca_bundle] = context
         return context
 
-    def _put_back(self, endpoint: Endpoint, connection: UpstreamConnection) -> None:
+    def _put_back(
+        self, endpoint: Endpoint, context: ssl.SSLContext | None, connection: UpstreamConnection
+    ) -> None:
         idle = self._idle.setdefault(endpoint, [])
+        is_trusted = context is None or context is self._contexts.get(endpoint.ca_bundle)
         if not connection.is_usable:
             if connection in idle:
                 idle.remove(connection)
-        elif len(idle) < MAX_IDLE_PER_ENDPOINT:
+        elif is_trusted and len(idle) < MAX_IDLE_PER_ENDPOINT:
             idle.append(connection)
         else:
             connection.abort()

@@ -183,3 +183,12 @@ async def settle(passes: int = 5) -> None:
     """Lets callbacks run that wait for nothing."""
     for _ in range(passes):
         await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits for something that real sockets bring about."""
+    async with asyncio.timeout(5):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.001)
