@@ -2,6 +2,7 @@
 to.
 """
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from bucketroute_testing.corpus import payload
 from bucketroute_testing.wire_types import MiB
 
 FILES = {"empty": 0, "one": 1, "below": 5 * MiB - 1, "nested/+ ü": 5 * MiB + 1, "big": 20 * MiB}
+
+_LONG_AGO = 1_700_000_000
 
 # MinIO checks what moto does not; moto stands in where there is no MinIO.
 CLIENT_FRONTS = pytest.mark.parametrize(
@@ -29,6 +32,8 @@ def write_files(folder: Path) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(payload(size))
+        # Older than any copy: stores keep whole seconds, and `sync` compares the two.
+        os.utime(path, (_LONG_AGO, _LONG_AGO))
     return folder
 
 
