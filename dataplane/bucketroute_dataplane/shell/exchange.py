@@ -48,6 +48,7 @@ from bucketroute_dataplane.shell.answers import (
 from bucketroute_dataplane.shell.backend_leg import BackendLeg, Upload
 from bucketroute_dataplane.shell.batch_delete import delete_batch
 from bucketroute_dataplane.shell.direct import DirectOwner, DirectRelay
+from bucketroute_dataplane.shell.limits import BufferHold
 from bucketroute_dataplane.shell.relay import ResponseHead
 
 # A body that must be checked before its (empty) request may go out is framing only.
@@ -100,7 +101,7 @@ class Exchange(BackendLeg):
         planned = self._plan(request, caller)
         if planned is None or self._begin_directly(planned, owner):
             return None
-        return self._forward(planned)
+        return self._forward(planned, self._hold(planned))
 
     async def run(self, owner: DirectOwner) -> None:
         """`begin`, and what it leaves, in the caller's task."""
@@ -121,12 +122,24 @@ class Exchange(BackendLeg):
     async def _run_bearer(self, bearer: BearerToken, request: S3Request) -> None:
         planned = self._plan(request, await self._prove(bearer, request))
         if planned is not None:
-            await self._forward(planned)
+            await self._forward(planned, self._hold(planned))
 
-    async def _forward(self, planned: Planned) -> None:
+    def _hold(self, planned: Planned) -> BufferHold:
+        """The room for a buffered body, taken before the body is let in: what cannot be held is
+        refused while the rest of it is still on the socket. Raises: S3Error."""
+        operation, incoming = planned.plan.request.operation, planned.incoming
+        if operation.body is not BodyMode.BUFFERED:
+            return self.services.buffer_budget.hold(0)
+        check_size(incoming, operation.body_limit_bytes)
+        held = incoming.wire_length if incoming.wire_length is not None else incoming.payload_length
+        return self.services.buffer_budget.hold(
+            operation.body_limit_bytes if held is None else held
+        )
+
+    async def _forward(self, planned: Planned, hold: BufferHold) -> None:
         """Raises: S3Error, BackendError, ClientGoneError; nothing has been answered then, or the
         response is under way and must be broken off."""
-        with self.services.limits.enter(planned.plan.entry):
+        with hold, self.services.limits.enter(planned.plan.entry):
             match planned.plan.request.operation.body:
                 case BodyMode.STREAMED:
                     await self._forward_streamed(planned)
@@ -210,20 +223,16 @@ class Exchange(BackendLeg):
 
     async def _forward_buffered(self, planned: Planned) -> None:
         plan, caller, incoming = planned
-        operation = plan.request.operation
-        check_size(incoming, operation.body_limit_bytes)
-        held = incoming.wire_length if incoming.wire_length is not None else incoming.payload_length
-        reserved = operation.body_limit_bytes if held is None else held
-        with self.services.buffer_budget.hold(reserved):
-            raw = self.held_body
-            if raw is None:
-                raw = await self.client.read_body(operation.body_limit_bytes)
-            body = checked_body(raw, incoming, caller.signature, operation.body_limit_bytes)
-            self.record.body_read = self.services.clock()
-            if operation.answer is Answer.BATCH_DELETE:
-                await delete_batch(self.answering, plan, body, self.send)
-                return
-            relay, head = await self.send(plan, compose_buffered(plan, body), body)
+        limit = plan.request.operation.body_limit_bytes
+        raw = self.held_body
+        if raw is None:
+            raw = await self.client.read_body(limit)
+        body = checked_body(raw, incoming, caller.signature, limit)
+        self.record.body_read = self.services.clock()
+        if plan.request.operation.answer is Answer.BATCH_DELETE:
+            await delete_batch(self.answering, plan, body, self.send)
+            return
+        relay, head = await self.send(plan, compose_buffered(plan, body), body)
         await answer_forwarded(self.answering, plan, relay, head)
 
     async def _forward_streamed(self, planned: Planned) -> None:

@@ -22,16 +22,35 @@ class BufferBudget:
     def __init__(self, budget_bytes: int = BUFFERED_BUDGET_BYTES) -> None:
         self._free = budget_bytes
 
-    @contextmanager
-    def hold(self, size_bytes: int) -> Iterator[None]:
-        """Raises: S3Error SlowDown if that much is not free now."""
+    def hold(self, size_bytes: int) -> BufferHold:
+        """Takes that much at once; leaving the hold gives it back.
+
+        Raises: S3Error SlowDown if that much is not free now.
+        """
         if size_bytes > self._free:
             raise slow_down("Too many request bodies are held at once.")
         self._free -= size_bytes
-        try:
-            yield
-        finally:
-            self._free += size_bytes
+        return BufferHold(self, size_bytes)
+
+    def give_back(self, size_bytes: int) -> None:
+        self._free += size_bytes
+
+
+class BufferHold:
+    """A part of the budget; a context manager that gives it back."""
+
+    __slots__ = ("_budget", "_size_bytes")
+
+    def __init__(self, budget: BufferBudget, size_bytes: int) -> None:
+        self._budget = budget
+        self._size_bytes = size_bytes
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        size, self._size_bytes = self._size_bytes, 0
+        self._budget.give_back(size)
 
 
 @dataclass(slots=True)
