@@ -181,6 +181,13 @@ async def test_a_connection_that_the_backend_closes_is_not_kept(leg: Leg, head: 
     assert (sink.is_ended, leg.is_kept()) == (True, False)
 
 
+async def test_a_chunked_response_on_a_connection_that_closes_is_not_kept(leg: Leg) -> None:
+    sink = leg.start()
+    leg.receive(OK + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+    leg.receive(b"0\r\n\r\n")
+    assert (sink.body, sink.is_ended, leg.is_kept()) == (b"x", True, False)
+
+
 async def test_an_early_answer_ends_the_connection_of_a_half_sent_upload(leg: Leg) -> None:
     sink = leg.start(put(10), b"abc")
     leg.receive(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
