@@ -9,16 +9,22 @@ written by hand. `tests/unit/architecture/test_docs.py` compares.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from bucketroute_dataplane.core.classify import SUBRESOURCES
-from bucketroute_dataplane.core.errors import ERRORS
+from bucketroute_dataplane.core.errors import ERRORS, ErrorSpec
+from bucketroute_dataplane.core.login_errors import STS_ERRORS
 from bucketroute_dataplane.core.operations import OPERATIONS, Answer, BodyMode, Level, Operation
+from bucketroute_dataplane.settings import _HELP as POD_SETTINGS
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.metrics import Metrics
+from bucketroute_operator.settings import _HELP as OPERATOR_SETTINGS
+from bucketroute_operator.shell.metrics import Metrics as OperatorMetrics
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -44,8 +50,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join("| " + " | ".join(cell for cell in line) + " |\n" for line in lines)
 
 
-def errors_table() -> str:
-    rows = [(f"`{code}`", str(spec.status), spec.message) for code, spec in ERRORS.items()]
+def errors_table(errors: Mapping[str, ErrorSpec]) -> str:
+    rows = [(f"`{code}`", str(spec.status), spec.message) for code, spec in errors.items()]
     return table(("code", "status", "message, where nothing more exact is known"), rows)
 
 
@@ -65,12 +71,42 @@ def _metrics_rows(metrics: Metrics) -> Iterator[Sequence[str]]:
             ended=3.0,
         )
     )
-    for family in metrics.registry.collect():
+    yield from _family_rows(metrics.registry)
+
+
+def _family_rows(registry: CollectorRegistry) -> Iterator[Sequence[str]]:
+    for family in registry.collect():
         assert family.samples, f"{family.name} has no samples, so its labels are not known"
         labels = [name for name in family.samples[0].labels if name != "le"]
         suffix = "_total" if family.type == "counter" else ""
         shown = ", ".join(f"`{name}`" for name in labels) or "none"
         yield f"`{family.name}{suffix}`", family.type, shown, family.documentation
+
+
+def operator_metrics_table() -> str:
+    metrics = OperatorMetrics()
+    for metric in vars(metrics).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            _give_a_sample(metric)
+    rows = _family_rows(metrics.registry)
+    return table(("metric", "type", "labels", "what it tells"), rows)
+
+
+def _give_a_sample(metric: Counter | Gauge | Histogram) -> None:
+    """One that has labels has no samples, and so no names of labels, until it is given values."""
+    (family,) = metric.collect()
+    for count in range(1, 5):
+        if not family.samples:
+            with suppress(ValueError):  # another number of labels
+                metric.labels(*["value"] * count)
+
+
+def settings_table(settings: Mapping[str, str]) -> str:
+    rows = [
+        (f"`BUCKETROUTE_{name.upper()}`", f"`--{name.replace('_', '-')}`", text)
+        for name, text in settings.items()
+    ]
+    return table(("variable", "flag", "what it is"), rows)
 
 
 def operations_table() -> str:
@@ -155,8 +191,12 @@ def _cell(text: str) -> str:
 
 
 TABLES = {
-    "errors": errors_table,
+    "errors": lambda: errors_table(ERRORS),
+    "sts-errors": lambda: errors_table(STS_ERRORS),
     "metrics": metrics_table,
+    "operator-metrics": operator_metrics_table,
+    "pod-settings": lambda: settings_table(POD_SETTINGS),
+    "operator-settings": lambda: settings_table(OPERATOR_SETTINGS),
     "operations": operations_table,
     "subresources": subresources_table,
     **{kind: lambda kind=kind: fields_table(kind) for kind in _CRDS},  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import tomllib
@@ -14,8 +15,10 @@ import yaml
 
 from bucketroute_cli.compile import compile_paths
 from bucketroute_dataplane.core.operations import OPERATIONS
+from bucketroute_dataplane.shell import credential_health
 from bucketroute_dataplane.shell.access_log import AccessRecord
-from bucketroute_operator.core.findings import Severity
+from bucketroute_operator.core import conditions, rollout
+from bucketroute_operator.core.findings import ConditionType, Reason, Severity
 from bucketroute_testing.compiling import problem_fields
 from bucketroute_testing.doc_tables import DOCS, ROOT, TABLES, table_names, with_tables
 
@@ -104,6 +107,23 @@ def test_the_access_log_is_documented_field_by_field() -> None:
     written = list(json.loads(record.line("2026-01-05T09:30:12.512+00:00")))
     rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / "access-log.md").read_text(), re.M)
     assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(written)
+
+
+def test_every_reason_of_a_condition_says_what_to_do() -> None:
+    """The compiler's reasons are an enum; those of the rollout stand as texts in its modules."""
+    text = (DOCS / "conditions.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", text, re.M)
+    told = [inspect.getsource(module) for module in (rollout, conditions)]
+    reasons = {found for source in told for found in re.findall(r'reason="(\w+)"', source)}
+    codes = set(re.findall(r'code="(\w+)"', inspect.getsource(credential_health)))
+    assert set(rows) == {reason.value for reason in Reason} | reasons | codes
+
+
+def test_every_type_of_condition_is_documented() -> None:
+    text = (DOCS / "conditions.md").read_text()
+    headings = set(re.findall(r"^## `(\w+)`", text, re.M))
+    decided_later = {"Programmed", "CredentialReady", "Synced", "Ready"}
+    assert headings == {kind.value for kind in ConditionType} | decided_later
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
