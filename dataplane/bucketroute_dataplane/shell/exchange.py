@@ -48,7 +48,7 @@ from bucketroute_dataplane.shell.answers import (
 from bucketroute_dataplane.shell.backend_leg import BackendLeg, Upload
 from bucketroute_dataplane.shell.batch_delete import delete_batch
 from bucketroute_dataplane.shell.direct import DirectOwner, DirectRelay
-from bucketroute_dataplane.shell.limits import BufferHold
+from bucketroute_dataplane.shell.limits import BufferHold, room_for
 from bucketroute_dataplane.shell.relay import ResponseHead
 
 # A body that must be checked before its (empty) request may go out is framing only.
@@ -133,7 +133,7 @@ class Exchange(BackendLeg):
         check_size(incoming, operation.body_limit_bytes)
         held = incoming.wire_length if incoming.wire_length is not None else incoming.payload_length
         return self.services.buffer_budget.hold(
-            operation.body_limit_bytes if held is None else held
+            room_for(operation.body_limit_bytes if held is None else held)
         )
 
     async def _forward(self, planned: Planned, hold: BufferHold) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.resolve import RouteEntry
 
-# All request bodies that are held whole at one time, in bytes.
+# What all request bodies that are held whole at one time may take, in bytes of memory.
 BUFFERED_BUDGET_BYTES = 64 * 1024 * 1024
 RETRY_AFTER_SECONDS = 1
 
@@ -34,6 +34,11 @@ class BufferBudget:
 
     def give_back(self, size_bytes: int) -> None:
         self._free += size_bytes
+
+
+def room_for(body_bytes: int) -> int:
+    """What a body takes: the block that it is collected in grows up to a quarter beyond it."""
+    return body_bytes + body_bytes // 4
 
 
 class BufferHold:
