@@ -235,11 +235,8 @@ class ClientStream:
         length: int | None,
         is_bodiless: bool = False,
     ) -> None:
-        """Begins a response; `length` None means that it is not known (chunked), or, with
-        `is_bodiless`, that the headers say all there is to say.
-
-        Nothing is sent yet, and until something is another `start` replaces this one.
-        """
+        """Begins a response; until a byte is sent another `start` replaces it. `length` None means
+        that it is not known, or, with `is_bodiless`, that the headers say all there is to say."""
         framing: list[Header] = []
         is_open_ended = length is None and not is_bodiless
         self._is_chunked = is_open_ended and not self._is_http10
