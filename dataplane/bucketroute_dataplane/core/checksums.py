@@ -9,13 +9,12 @@ Source: AWS "Checking object integrity in Amazon S3"; botocore `httpchecksum` fo
 import binascii
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import md5, sha1, sha256, sha512
 from hmac import compare_digest
-from typing import Protocol
-
-from awscrt import checksums as crt
+from typing import Any, Protocol
 
 from bucketroute_dataplane.core.errors import s3_error
 
@@ -54,8 +53,8 @@ class _XxHash:
 
     __slots__ = ("_digest", "_state")
 
-    def __init__(self, factory: str) -> None:
-        self._state = getattr(crt.XXHash, factory)()
+    def __init__(self, state: Any) -> None:
+        self._state = state
         self._digest: bytes | None = None
 
     def update(self, data: BytesLike, /) -> None:
@@ -81,23 +80,9 @@ class ChecksumAlgorithm:
         return (self.digest_bytes + 2) // 3 * 4
 
 
-def _table() -> Mapping[bytes, ChecksumAlgorithm]:
-    rows: list[tuple[str, int, Callable[[], Checksum]]] = [
-        ("crc32", 4, lambda: _Crc(zlib.crc32, 4)),
-        ("crc32c", 4, lambda: _Crc(crt.crc32c, 4)),
-        ("crc64nvme", 8, lambda: _Crc(crt.crc64nvme, 8)),
-        ("sha1", 20, lambda: sha1(usedforsecurity=False)),
-        ("sha256", 32, sha256),
-        ("sha512", 64, sha512),
-        ("md5", 16, lambda: md5(usedforsecurity=False)),
-    ]
-    # XXHash came to awscrt after the oldest version that we accept.
-    if hasattr(crt, "XXHash"):
-        rows += [
-            ("xxhash64", 8, lambda: _XxHash("new_xxhash64")),
-            ("xxhash3", 8, lambda: _XxHash("new_xxhash3_64")),
-            ("xxhash128", 16, lambda: _XxHash("new_xxhash3_128")),
-        ]
+def _algorithms(
+    rows: Iterable[tuple[str, int, Callable[[], Checksum]]],
+) -> Mapping[bytes, ChecksumAlgorithm]:
     algorithms = [
         ChecksumAlgorithm(header=HEADER_PREFIX + name.encode(), digest_bytes=size, new=new)
         for name, size, new in rows
@@ -105,12 +90,41 @@ def _table() -> Mapping[bytes, ChecksumAlgorithm]:
     return {algorithm.header: algorithm for algorithm in algorithms}
 
 
-_ALGORITHMS = _table()
+_STANDARD = _algorithms(
+    (
+        ("crc32", 4, lambda: _Crc(zlib.crc32, 4)),
+        ("sha1", 20, lambda: sha1(usedforsecurity=False)),
+        ("sha256", 32, sha256),
+        ("sha512", 64, sha512),
+        ("md5", 16, lambda: md5(usedforsecurity=False)),
+    )
+)
+
+
+@cache
+def _accelerated() -> Mapping[bytes, ChecksumAlgorithm]:
+    """What awscrt computes; imported when first asked for, as it takes 5 MiB."""
+    from awscrt import checksums as crt
+
+    rows: list[tuple[str, int, Callable[[], Checksum]]] = [
+        ("crc32c", 4, lambda: _Crc(crt.crc32c, 4)),
+        ("crc64nvme", 8, lambda: _Crc(crt.crc64nvme, 8)),
+    ]
+    # XXHash came to awscrt after the oldest version that we accept.
+    if hasattr(crt, "XXHash"):
+        rows += [
+            ("xxhash64", 8, lambda: _XxHash(crt.XXHash.new_xxhash64())),
+            ("xxhash3", 8, lambda: _XxHash(crt.XXHash.new_xxhash3_64())),
+            ("xxhash128", 16, lambda: _XxHash(crt.XXHash.new_xxhash3_128())),
+        ]
+    return _algorithms(rows)
 
 
 def checksum_algorithm(header: bytes) -> ChecksumAlgorithm | None:
     """Return the algorithm of a lower-case x-amz-checksum-* header name, None when unknown."""
-    return _ALGORITHMS.get(header)
+    if not header.startswith(HEADER_PREFIX):
+        return None
+    return _STANDARD.get(header) or _accelerated().get(header)
 
 
 def encode_digest(digest: bytes) -> bytes:
