@@ -190,11 +190,12 @@ class Exchange(BackendLeg):
         upload = self._upload(planned) if operation.body is BodyMode.STREAMED else None
         if credentials is None or (upload is not None and not upload.outgoing.content_length):
             return False
+        outgoing = upload.outgoing if upload is not None else compose_bodiless(plan)
+        request = self.signed(plan, outgoing, credentials)
         connection = services.pools.take(plan.target.endpoint)
         if connection is None:
             return False
-        outgoing = upload.outgoing if upload is not None else compose_bodiless(plan)
-        request = self.sent = self.signed(plan, outgoing, credentials)
+        self.sent = request
         self.record.backend_sent = services.clock()
         relay = DirectRelay(self.answering, plan, connection, owner)
         if upload is None:
