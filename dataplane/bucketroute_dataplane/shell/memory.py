@@ -1,8 +1,9 @@
-"""Keeps freed body buffers from staying with the process."""
+"""How the process handles memory: what it gives back, and how often it looks for garbage."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 
 # mallopt(3): blocks of at least this size are mapped, and unmapped when they are freed. Pieces of
@@ -19,3 +20,8 @@ def return_freed_buffers() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, THRESHOLD_BYTES)
+
+
+def collect_rarely() -> None:
+    """A request leaves no cycles behind, so most collections would walk live objects in vain."""
+    gc.set_threshold(10_000, 20, 50)

@@ -34,7 +34,7 @@ from bucketroute_dataplane.shell.front import S3Front
 from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.jwks import JwksClient
 from bucketroute_dataplane.shell.limits import RouteLimits
-from bucketroute_dataplane.shell.memory import return_freed_buffers
+from bucketroute_dataplane.shell.memory import collect_rarely, return_freed_buffers
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.protocol import s3_protocol
@@ -63,6 +63,7 @@ async def dataplane(
     `observers` hear of the backends' credentials.
     """
     return_freed_buffers()
+    collect_rarely()
     clock = SystemClock()
     watchdog = Watchdog()
     sts = StsClient(clock=clock)

@@ -43,7 +43,7 @@ class Services:
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
     inbound_keys: SigningKeys = field(default_factory=SigningKeys)
     outbound_keys: SigningKeys = field(default_factory=SigningKeys)
-    _dated: datetime | None = None
+    _dated: int = -1
     _amz_date: bytes = b""
     _http_date: bytes = b""
 
@@ -59,11 +59,11 @@ class Services:
 
     def _format_dates(self) -> None:
         now = self.now()
-        second = now.replace(microsecond=0)
+        second = int(now.timestamp())
         if self._dated != second:
             self._dated = second
-            self._amz_date = format_amz_date(second)
-            self._http_date = format_datetime(second, usegmt=True).encode()
+            self._amz_date = format_amz_date(now)
+            self._http_date = format_datetime(now.replace(microsecond=0), usegmt=True).encode()
 
     def sealer(self, plan: ForwardPlan) -> TokenSealer:
         """Seals list tokens for one route only."""
