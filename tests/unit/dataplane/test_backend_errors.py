@@ -8,13 +8,8 @@ from bucketroute_dataplane.core import xml
 from bucketroute_dataplane.core.errors import ERRORS
 from bucketroute_dataplane.core.names import BucketNames
 from bucketroute_dataplane.core.results import backend_error, rewrite_error
+from bucketroute_testing.backend_names import NAMES, SECRET, TAG, TEXT, assert_no_backend_name
 
-NAMES = BucketNames(
-    virtual_bucket="data",
-    backend_bucket="acme-prod-7",
-    prefix="tenants/red/",
-    backend_host="s3.backend.example:9443",
-)
 REQUEST_ID = "client-request-id"
 
 
@@ -152,45 +147,13 @@ def test_a_redirect_to_the_backend_is_never_passed_on() -> None:
 
 
 # Text around the names that must not get through, at any place where free text may stand.
-_TEXT = st.text(st.characters(codec="ascii", categories=("L", "N", "P", "Z")), max_size=20)
-_SECRET = st.sampled_from(
-    [
-        "acme-prod-7",
-        "Acme-Prod-7",
-        "tenants/red/",
-        "tenants%2Fred%2Fkey",
-        "s3.backend.example",
-        "https://acme-prod-7.s3.backend.example:9443/tenants/red/k",
-    ]
-)
 _ID = st.sampled_from(["backend-request", "backend-host-id"])
-_LEAK = st.tuples(_TEXT, _SECRET | _ID, _TEXT).map("".join)
-_TAG = st.sampled_from(
-    (
-        "ArgumentValue",
-        "Bucket",
-        "BucketName",
-        "CanonicalRequest",
-        "Condition",
-        "Endpoint",
-        "HostId",
-        "Key",
-        "Location",
-        "Message",
-        "Method",
-        "Region",
-        "RequestId",
-        "Resource",
-        "StringToSign",
-        "Unknown",
-    )
-)
+_LEAK = st.tuples(TEXT, SECRET | _ID, TEXT).map("".join)
 
 
 def assert_nothing_of_the_backend(document: bytes) -> None:
+    assert_no_backend_name(document)
     shown = document.lower()
-    for name in (b"acme-prod-7", b"tenants/red", b"tenants%2fred", b"s3.backend.example"):
-        assert name not in shown
     assert b"backend-request" not in shown
     assert b"backend-host-id" not in shown
 
@@ -199,7 +162,7 @@ def assert_nothing_of_the_backend(document: bytes) -> None:
 @given(
     st.integers(300, 599),
     st.sampled_from(["NoSuchKey", "AccessDenied", "Odd", "acme-prod-7", ""]),
-    st.lists(st.tuples(_TAG, _LEAK)),
+    st.lists(st.tuples(TAG, _LEAK)),
 )
 def test_nothing_of_the_backend_survives_in_an_error(
     status: int, code: str, leaks: list[tuple[str, str]]
