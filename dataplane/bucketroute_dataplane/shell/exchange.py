@@ -103,12 +103,6 @@ class Exchange(BackendLeg):
             return None
         return self._forward(planned, self._hold(planned))
 
-    async def run(self, owner: DirectOwner) -> None:
-        """`begin`, and what it leaves, in the caller's task."""
-        work = self.begin(owner)
-        if work is not None:
-            await work
-
     def _plan(self, request: S3Request, caller: Caller) -> Planned | None:
         """What the caller may have done; None if the snapshot alone has answered."""
         self.record.caller = str(caller.identity)
@@ -187,8 +181,10 @@ class Exchange(BackendLeg):
         if not is_simple or not services.limits.is_unlimited(plan.entry):
             return False
         credentials = services.credentials.peek(plan.target.backend)
+        if credentials is None:
+            return False
         upload = self._upload(planned) if operation.body is BodyMode.STREAMED else None
-        if credentials is None or (upload is not None and not upload.outgoing.content_length):
+        if upload is not None and not upload.outgoing.content_length:
             return False
         outgoing = upload.outgoing if upload is not None else compose_bodiless(plan)
         request = self.signed(plan, outgoing, credentials)
