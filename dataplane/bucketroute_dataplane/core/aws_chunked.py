@@ -28,7 +28,6 @@ from bucketroute_dataplane.core.sigv4_canonical import (
     STREAMING_SIGNED,
     STREAMING_SIGNED_TRAILER,
     STREAMING_UNSIGNED_TRAILER,
-    hex_signature,
 )
 from bucketroute_dataplane.core.sigv4_verify import VerifiedSignature
 
@@ -70,7 +69,7 @@ class _SignatureChain:
     def _verify(self, algorithm: bytes, hashes: bytes, signature: bytes) -> None:
         seed = self._seed
         parts = (algorithm, seed.timestamp, seed.scope, self._previous, hashes)
-        if not compare_digest(hex_signature(seed.signing_key, b"\n".join(parts)), signature):
+        if not compare_digest(seed.signing_key.sign(b"\n".join(parts)), signature):
             raise s3_error("SignatureDoesNotMatch")
         self._previous = signature
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from hmac import digest as hmac_digest
+from hmac import new as new_hmac
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 ALGORITHM = b"AWS4-HMAC-SHA256"
@@ -48,6 +49,21 @@ class CredentialScope:
         object.__setattr__(self, "encoded", encoded)
 
 
+class SigningKey:
+    """A derived signing key with its own block hashed already: what is left is the text."""
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = new_hmac(key, digestmod="sha256")
+
+    def sign(self, to_sign: bytes) -> bytes:
+        """Return the signature as 64 lower-case hexadecimal digits."""
+        keyed = self._keyed.copy()
+        keyed.update(to_sign)
+        return keyed.hexdigest().encode()
+
+
 class SigningKeys:
     """A bounded memory of derived signing keys, owned by whoever verifies or signs.
 
@@ -58,14 +74,14 @@ class SigningKeys:
     __slots__ = ("_keys", "_maxsize")
 
     def __init__(self, *, maxsize: int = 4096) -> None:
-        self._keys: dict[tuple[str, bytes], bytes] = {}
+        self._keys: dict[tuple[str, bytes], SigningKey] = {}
         self._maxsize = maxsize
 
-    def get(self, secret_access_key: str, scope: bytes) -> bytes | None:
+    def get(self, secret_access_key: str, scope: bytes) -> SigningKey | None:
         """Return the remembered signing key of an encoded scope."""
         return self._keys.get((secret_access_key, scope))
 
-    def remember(self, secret_access_key: str, scope: bytes, key: bytes) -> None:
+    def remember(self, secret_access_key: str, scope: bytes, key: SigningKey) -> None:
         """Keep a key that `get` did not have.
 
         A verifier calls this when the key has proved its use: requests that fail, whose region
@@ -76,12 +92,12 @@ class SigningKeys:
         self._keys[secret_access_key, scope] = key
 
 
-def derive_signing_key(secret_access_key: str, scope: bytes) -> bytes:
+def derive_signing_key(secret_access_key: str, scope: bytes) -> SigningKey:
     """Return the signing key of an encoded scope.  Source: AWS "Calculating a Signature"."""
     key = b"AWS4" + secret_access_key.encode()
     for part in scope.split(b"/"):
         key = hmac_digest(key, part, "sha256")
-    return key
+    return SigningKey(key)
 
 
 def canonical_path(raw_path: bytes) -> bytes:
@@ -161,11 +177,6 @@ def string_to_sign(amz_date: bytes, scope: bytes, request: bytes) -> bytes:
     """Return what the signing key signs for a canonical request."""
     digest = sha256(request).hexdigest().encode()
     return b"AWS4-HMAC-SHA256\n%s\n%s\n%s" % (amz_date, scope, digest)
-
-
-def hex_signature(signing_key: bytes, to_sign: bytes) -> bytes:
-    """Return the signature as 64 lower-case hexadecimal digits."""
-    return hmac_digest(signing_key, to_sign, "sha256").hex().encode()
 
 
 def format_amz_date(moment: datetime) -> bytes:

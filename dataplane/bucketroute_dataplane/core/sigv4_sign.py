@@ -13,7 +13,6 @@ from bucketroute_dataplane.core.sigv4_canonical import (
     derive_signing_key,
     encode_scope,
     fold_headers,
-    hex_signature,
     string_to_sign,
 )
 
@@ -75,7 +74,7 @@ def sign_headers(
     if key is None:
         key = derive_signing_key(credentials.secret_access_key, scope)
         keys.remember(credentials.secret_access_key, scope, key)
-    signature = hex_signature(key, string_to_sign(amz_date, scope, canonical))
+    signature = key.sign(string_to_sign(amz_date, scope, canonical))
     authorization = b"AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (
         credentials.access_key_id.encode(),
         scope,

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.sigv4_canonical import (
+    SigningKey,
     SigningKeys,
     derive_signing_key,
-    hex_signature,
 )
 from bucketroute_dataplane.core.sigv4_claim import SigV4Claim
 
@@ -20,7 +20,7 @@ class VerifiedSignature(NamedTuple):
     """A proved claim, and what the signatures of its body's chunks are chained from."""
 
     seed_signature: bytes
-    signing_key: bytes
+    signing_key: SigningKey
     scope: bytes
     timestamp: bytes
 
@@ -46,7 +46,7 @@ def verify(
     scope = claim.scope.encoded
     known = keys.get(secret_access_key, scope)
     key = known or derive_signing_key(secret_access_key, scope)
-    expected = hex_signature(key, claim.string_to_sign)
+    expected = key.sign(claim.string_to_sign)
     if not compare_digest(expected, claim.signature):
         raise s3_error("SignatureDoesNotMatch")
     if known is None:

@@ -11,6 +11,7 @@ from bucketroute_dataplane.core.sigv4 import (
     STREAMING_SIGNED,
     STREAMING_SIGNED_TRAILER,
     STREAMING_UNSIGNED_TRAILER,
+    SigningKey,
     VerifiedSignature,
 )
 from bucketroute_testing.signing import AccessKey, ChunkedBody, SignedHead, Signer
@@ -19,7 +20,7 @@ SIGNER = Signer(key=AccessKey(access_key_id="AKIDEXAMPLE", secret_access_key="a-
 HEAD: SignedHead = SIGNER.sign("PUT", "http://h/b/k", at=datetime(2026, 1, 2, tzinfo=UTC))
 SEED = VerifiedSignature(
     seed_signature=HEAD.signature.encode(),
-    signing_key=HEAD.signing_key,
+    signing_key=SigningKey(HEAD.signing_key),
     scope=HEAD.credential_scope.encode(),
     timestamp=HEAD.timestamp.encode(),
 )

@@ -4,6 +4,7 @@ import pytest
 
 from bucketroute_dataplane.core.sigv4 import (
     SigningCredentials,
+    SigningKey,
     SigningKeys,
     UnsignedRequest,
     sign_headers,
@@ -77,11 +78,12 @@ def test_a_rotated_secret_has_a_signing_key_of_its_own() -> None:
 
 def test_the_oldest_signing_key_makes_room() -> None:
     keys = SigningKeys(maxsize=2)
-    for scope in (b"a", b"b", b"c"):
-        keys.remember("a-secret", scope, b"key of " + scope)
+    known = {scope: SigningKey(b"key of " + scope) for scope in (b"a", b"b", b"c")}
+    for scope, key in known.items():
+        keys.remember("a-secret", scope, key)
     assert keys.get("a-secret", b"a") is None
-    assert keys.get("a-secret", b"b") == b"key of b"
-    assert keys.get("a-secret", b"c") == b"key of c"
+    assert keys.get("a-secret", b"b") is known[b"b"]
+    assert keys.get("a-secret", b"c") is known[b"c"]
 
 
 @pytest.mark.rule("3.10.3")
