@@ -116,10 +116,12 @@ def may(entry: RouteEntry, identity: Identity, action: str, key: bytes) -> bool:
 
 def deciding_rule(entry: RouteEntry, identity: Identity, action: str, key: bytes) -> int | None:
     """The index of the first rule that grants the action on that key."""
-    for grant in _grants(entry, identity, action):
-        if grant.prefixes is None or any(prefix_matches(p, key) for p in grant.prefixes):
-            return grant.rule
-    return None
+    return next((g.rule for g in grants_of(entry, identity, action) if _covers(g, key)), None)
+
+
+def is_granted(grants: tuple[Grant, ...], key: bytes) -> bool:
+    """Whether any of the grants covers the key."""
+    return any(_covers(grant, key) for grant in grants)
 
 
 def may_list(entry: RouteEntry, identity: Identity, action: str, prefix: bytes) -> bool:
@@ -128,7 +130,7 @@ def may_list(entry: RouteEntry, identity: Identity, action: str, prefix: bytes) 
     A rule prefix `P` without a slash allows only prefixes that start with `P/`: a listing of `P`
     itself would show `P-private/`.
     """
-    for grant in _grants(entry, identity, action):
+    for grant in grants_of(entry, identity, action):
         if grant.prefixes is None:
             return True
         for allowed in grant.prefixes:
@@ -149,7 +151,7 @@ def may_anything(entry: RouteEntry, identity: Identity) -> bool:
 
 def may_somewhere(entry: RouteEntry, identity: Identity, action: str) -> bool:
     """Whether any rule grants the action on any key (the coarse check of a batch)."""
-    return bool(_grants(entry, identity, action))
+    return bool(grants_of(entry, identity, action))
 
 
 def prefix_matches(prefix: bytes, key: bytes) -> bool:
@@ -170,7 +172,7 @@ def _is_allowed(request: S3Request, entry: RouteEntry, identity: Identity, actio
     return may(entry, identity, action, request.key)
 
 
-def _grants(entry: RouteEntry, identity: Identity, action: str) -> tuple[Grant, ...]:
+def grants_of(entry: RouteEntry, identity: Identity, action: str) -> tuple[Grant, ...]:
     """The rules that grant the action to this caller, whatever the key; remembered."""
     known = entry.grants.get((identity, action))
     if known is not None:
@@ -179,6 +181,10 @@ def _grants(entry: RouteEntry, identity: Identity, action: str) -> tuple[Grant, 
         entry.grants.clear()
     grants = entry.grants[identity, action] = tuple(_find_grants(entry, identity, action))
     return grants
+
+
+def _covers(grant: Grant, key: bytes) -> bool:
+    return grant.prefixes is None or any(prefix_matches(p, key) for p in grant.prefixes)
 
 
 def _find_grants(entry: RouteEntry, identity: Identity, action: str) -> Iterator[Grant]:

@@ -27,7 +27,7 @@ from bucketroute_dataplane.core.sigv4 import (
 )
 
 # Sent unsigned: hops may rewrite the first, and the backend must not compress what we stream.
-_UNSIGNED = ((b"user-agent", b"bucketroute/0.1"), (b"accept-encoding", b"identity"))
+UNSIGNED_HEADERS = ((b"user-agent", b"bucketroute/0.1"), (b"accept-encoding", b"identity"))
 
 
 class Outgoing(NamedTuple):
@@ -109,7 +109,7 @@ def sign(
     headers = list(outgoing.headers)
     if not isinstance(credentials, Unsigned):
         headers += _signature(plan, outgoing, credentials, amz_date, keys)
-    headers += _UNSIGNED
+    headers += UNSIGNED_HEADERS
     return UpstreamRequest(
         method=outgoing.method,
         target=outgoing.path + b"?" + outgoing.query if outgoing.query else outgoing.path,

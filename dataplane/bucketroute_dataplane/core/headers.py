@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.messages import Header, Headers, RequestHead
@@ -17,6 +18,7 @@ from bucketroute_dataplane.core.operations import Operation
 MAX_METADATA_BYTES = 2048  # AWS "Working with object metadata"
 
 _SSE_CUSTOMER = b"x-amz-server-side-encryption-customer-"
+_SSE_CUSTOMER_MD5 = _SSE_CUSTOMER + b"key-md5"
 _COPY_SSE_CUSTOMER = b"x-amz-copy-source-server-side-encryption-customer-"
 
 
@@ -117,7 +119,7 @@ _RESPONSE_DENIED = (
         b"x-goog-encryption-key-sha256"
     )
     # replaced by the client's own value (see `response_headers`)
-    | _names(b"x-amz-server-side-encryption-customer-key-md5")
+    | frozenset((_SSE_CUSTOMER_MD5,))
 )
 # The last: which pages may read an answer is the route's to say (cors.py), and two values are none.
 _RESPONSE_DENIED_PREFIXES = (b"x-minio-", b"x-rgw-", b"x-guploader-", b"access-control-")
@@ -159,9 +161,22 @@ def forwarded_headers(
     return forwarded
 
 
+def is_plainly_forwarded(operation: Operation, name: bytes) -> bool:
+    """Whether a header of that name either goes on with any value, or is dropped whatever it is."""
+    if name.startswith((b"x-amz-meta-", _SSE_CUSTOMER, _COPY_SSE_CUSTOMER, *_REFUSED_PREFIXES)):
+        return False
+    names, _ = _ALLOWED[operation.name]
+    return name not in _SPECIAL or name not in names
+
+
+def has_control(value: bytes) -> bool:
+    """Whether a header's value holds a character that no header may hold."""
+    return _find_control(value) is not None
+
+
 def check_value(value: bytes) -> None:
     """Raises: S3Error InvalidRequest for a header value that holds a control character."""
-    if _find_control(value):
+    if has_control(value):
         raise s3_error("InvalidRequest", "A header holds a control character.")
 
 
@@ -195,10 +210,26 @@ def response_headers(backend: Headers, head: RequestHead) -> Iterator[Header]:
         name = header[0]
         if name not in _RESPONSE_DENIED and not name.startswith(_RESPONSE_DENIED_PREFIXES):
             yield header
-        elif name == b"x-amz-server-side-encryption-customer-key-md5":
+        elif name == _SSE_CUSTOMER_MD5:
             own = head.get(name)
             if own is not None:
                 yield (name, own)
+
+
+@lru_cache(maxsize=256)
+def passing_headers(names: tuple[bytes, ...]) -> tuple[int, ...] | None:
+    """Which of a backend's response headers `response_headers` lets through, by their names alone.
+
+    Content-Length is left out: it is framing. None where the client's own headers have a say.
+    """
+    if _SSE_CUSTOMER_MD5 in names:
+        return None
+    nobody = RequestHead(b"", b"", b"", ())
+    return tuple(
+        index
+        for index, name in enumerate(names)
+        if name != b"content-length" and any(response_headers([(name, b"")], nobody))
+    )
 
 
 def without_aws_chunked(value: bytes) -> bytes:

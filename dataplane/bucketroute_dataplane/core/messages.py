@@ -59,6 +59,14 @@ class Response:
     body: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a backend may be silent in one exchange, in seconds."""
+
+    first_byte: float
+    idle: float
+
+
 class UpstreamRequest(NamedTuple):
     """A request ready for a backend's socket: signed, with its exact length.
 
@@ -81,3 +89,14 @@ class UpstreamRequest(NamedTuple):
             lines.append(b"content-length: %d\r\n" % self.content_length)
         lines.append(b"\r\n")
         return b"".join(lines)
+
+
+class ReadyRequest(NamedTuple):
+    """A backend request whose head is made already."""
+
+    method: bytes
+    text: bytes
+    content_length: int | None
+
+    def head(self) -> bytes:
+        return self.text

@@ -20,6 +20,7 @@ _replace_in_key = re.compile(rb"[^A-Za-z0-9\-._~/]").sub
 _replace_in_value = re.compile(rb"[^A-Za-z0-9\-._~]").sub
 _ESCAPES = {bytes((byte,)): b"%%%02X" % byte for byte in range(256)}
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_is_plain = re.compile(rb"[A-Za-z0-9\-._~/]+").fullmatch
 _DOT_SEGMENT = re.compile(rb"(?:^|/)\.\.?(?:/|$)")
 
 
@@ -75,6 +76,11 @@ def encode_query_value(value: bytes) -> bytes:
 
 def _escape(match: re.Match[bytes]) -> bytes:
     return _ESCAPES[match[0]]
+
+
+def is_plain_key(key: bytes) -> bool:
+    """Whether a key as it stands in a path is its own name, and beyond doubt one to accept."""
+    return _is_plain(key) is not None and b"/." not in key and key[0] != ord(".")
 
 
 def check_key(key: bytes) -> None:

@@ -7,12 +7,12 @@ from typing import NamedTuple
 from bucketroute_dataplane.core.authorize import ForwardPlan
 from bucketroute_dataplane.core.backend_credentials import Credentials, Unsigned
 from bucketroute_dataplane.core.forward import Outgoing, sign
-from bucketroute_dataplane.core.messages import UpstreamRequest
+from bucketroute_dataplane.core.messages import Deadlines, UpstreamRequest
 from bucketroute_dataplane.core.upload import UploadTransform
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.answers import Answering
 from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.relay import Deadlines, Relay, ResponseHead
+from bucketroute_dataplane.shell.relay import Relay, ResponseHead
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.upstream import BackendError
 

@@ -6,6 +6,7 @@ begin with.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
@@ -50,6 +51,7 @@ class ClientConnection(Protocol):
     """What a stream needs of its protocol object."""
 
     deadline: float | None
+    loop: asyncio.AbstractEventLoop
 
     def pause_reading(self) -> None: ...
 

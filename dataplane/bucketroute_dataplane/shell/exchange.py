@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from bucketroute_dataplane.core.authenticate import BearerToken, Caller, authenticate
 from bucketroute_dataplane.core.authorize import CopySourcePlan, ForwardPlan, authorize
+from bucketroute_dataplane.core.backend_credentials import Credentials, Unsigned
 from bucketroute_dataplane.core.body import (
     MAX_PUT_BYTES,
     IncomingBody,
@@ -31,6 +32,7 @@ from bucketroute_dataplane.core.forward import (
     compose_buffered,
     compose_stream,
 )
+from bucketroute_dataplane.core.identity import Identity
 from bucketroute_dataplane.core.list_query import backend_list_query
 from bucketroute_dataplane.core.login_errors import in_terms_of_s3
 from bucketroute_dataplane.core.messages import UpstreamRequest
@@ -198,7 +200,19 @@ class Exchange(BackendLeg):
             relay.send(request, b"", self.deadlines(plan))
         else:
             relay.send_streamed(request, upload.transform, self.deadlines(plan))
+        if self.index is services.store.index:
+            services.shapes.learn(plan, planned.caller, self.deadlines(plan))
         return True
+
+    def resume(self, identity: Identity, credentials: Credentials | Unsigned | None) -> ForwardPlan:
+        """The plan of a request that the hot path has sent: it takes the same decisions."""
+        request = self.request = parse_request(self.client.head, self.index.domains)
+        entry = self.index.find(request.bucket, identity)
+        self.answering.entry = entry
+        plan = authorize(request, entry, identity)
+        if request.operation.body is BodyMode.NONE and credentials is not None:
+            self.sent = self.signed(plan, compose_bodiless(plan), credentials)
+        return plan
 
     def answer(self, relay: DirectRelay, head: ResponseHead) -> Awaitable[None]:
         """What is left of a direct exchange whose answer is not to be passed on."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, s3_error
 from bucketroute_dataplane.core.web_identity_login import is_sts_request
@@ -14,8 +15,10 @@ from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.answers import XML_TYPE, Answering, common_headers
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.client_ports import ClientGoneError, response_head
-from bucketroute_dataplane.shell.direct import DirectRelay
+from bucketroute_dataplane.shell.direct import DirectOwner, DirectRelay
 from bucketroute_dataplane.shell.exchange import Exchange
+from bucketroute_dataplane.shell.hot import HotPath
+from bucketroute_dataplane.shell.hot_exchange import HotExchange
 from bucketroute_dataplane.shell.login import answer_sts
 from bucketroute_dataplane.shell.relay import ResponseHead
 from bucketroute_dataplane.shell.services import Services
@@ -35,6 +38,12 @@ class S3Front:
         self._services = services
         self._next_id = _request_ids()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hot = HotPath(
+            services,
+            next_id=self._next_id,
+            take_over=self._take_over,
+            end=partial(_note_end, services),
+        )
 
     def begin(self, client: ClientStream) -> Awaitable[None] | None:
         """Serves a request at once, as far as nothing has to be waited for; never raises.
@@ -42,8 +51,17 @@ class S3Front:
         Returns the rest, to be run as a task. None: the request is answered, or is under way
         without a task.
         """
+        if self._hot.begin(client):
+            return None
         record = self._record(client.head.method.decode("latin-1"), client.head.client_address)
         return _Serving(Answering(self._services, client, record), self._tasks).begin()
+
+    def _take_over(self, hot: HotExchange) -> DirectOwner:
+        """Goes on with an exchange of the hot path as with any other."""
+        answering = Answering(self._services, hot.client, hot.record())
+        serving = _Serving(answering, self._tasks)
+        serving.resume(hot)
+        return serving
 
     def refuse(self, error: S3Error, client_address: str) -> bytes:
         """The whole answer to bytes that are no request; logged and counted as one."""
@@ -102,6 +120,14 @@ class _Serving:
             return answer_sts(answering, index)
         self._exchange = Exchange(answering, index)
         return self._exchange.begin(self)
+
+    def resume(self, hot: HotExchange) -> None:
+        """Gives an exchange of the hot path what an ordinary one has."""
+        services = self._answering.services
+        self._exchange = Exchange(self._answering, hot.index)
+        credentials = services.credentials.peek(hot.route.target.backend)
+        plan = self._exchange.resume(hot.shape.identity, credentials)
+        hot.become_ordinary(self._answering, plan)
 
     async def _run(self, work: Awaitable[None]) -> None:
         try:

@@ -135,8 +135,12 @@ class S3Protocol(ClientSocket):
             self.expect_within(HEAD_SECONDS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_head:  # and not a trailer, which no signature covers
-            super().on_header(name, value)
+        if not self._is_in_head:  # a trailer, which no signature covers
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from bucketroute_dataplane.core.errors import S3Error
-from bucketroute_dataplane.core.messages import Header, UpstreamRequest
+from bucketroute_dataplane.core.messages import Deadlines, Header, ReadyRequest, UpstreamRequest
 from bucketroute_dataplane.core.upload import UploadTransform
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
@@ -31,34 +30,29 @@ class ResponseHead(NamedTuple):
     length: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Of one exchange, in seconds."""
-
-    first_byte: float
-    idle: float
-
-
 class Relay:
     """One exchange. Use: `send` or `send_streamed`, await `head()`, then `pass_on` or `collect`."""
+
+    is_upload_complete = True
+    _head: ResponseHead | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _transform: UploadTransform | None = None
+    _early_bytes = 0
+    _failure: Exception | None = None
+    _is_passing = False
+    _is_collecting = False
+    _is_ended = False
 
     def __init__(self, client: ClientStream, connection: UpstreamConnection) -> None:
         self._client = client
         self._connection = connection
-        self._head: ResponseHead | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._transform: UploadTransform | None = None
         self._early: list[bytes] = []
-        self._early_bytes = 0
-        self._failure: Exception | None = None
-        self._is_passing = False
-        self._is_collecting = False
-        self._is_ended = False
-        self.is_upload_complete = True
 
     # -- the exchange's side -------------------------------------------------------------------
 
-    def send(self, request: UpstreamRequest, body: bytes, deadlines: Deadlines) -> None:
+    def send(
+        self, request: UpstreamRequest | ReadyRequest, body: bytes, deadlines: Deadlines
+    ) -> None:
         """Sends a request whose body, if any, is at hand."""
         self._client.follow(self)
         if self._failure is not None:
@@ -72,7 +66,10 @@ class Relay:
         )
 
     def send_streamed(
-        self, request: UpstreamRequest, transform: UploadTransform | None, deadlines: Deadlines
+        self,
+        request: UpstreamRequest | ReadyRequest,
+        transform: UploadTransform | None,
+        deadlines: Deadlines,
     ) -> None:
         """Sends the head with what has come of the body, and from now on the rest as it comes.
 

@@ -22,6 +22,7 @@ from bucketroute_dataplane.core.identity_token import trusted_issuers
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.sealing import SealingRing
 from bucketroute_dataplane.core.session import SessionSealer
+from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.app import admin_app, probes_app
@@ -118,6 +119,7 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
         services.ring = SealingRing(keys, os.urandom)
         services.issuer_keys.update(index.settings)
         services.trust = _trust(index.settings, services.ring, services.issuer_keys)
+        services.shapes = Shapes()
         services.metrics.route_count = len(index.entries)
         services.metrics.snapshot_swaps += 1
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import httptools
 
 from bucketroute_dataplane.core.checksums import BytesLike
-from bucketroute_dataplane.core.messages import Header, UpstreamRequest
+from bucketroute_dataplane.core.messages import Header, ReadyRequest, UpstreamRequest
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
 # Above HIGH the client is not read any more, below LOW it is again. Two streams of a busy proxy
@@ -75,7 +75,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def start(
         self,
-        request: UpstreamRequest,
+        request: UpstreamRequest | ReadyRequest,
         body: bytes,
         sink: ResponseSink,
         *,

@@ -1,5 +1,6 @@
 """The top of the data path without a socket: every request gets an answer and a record."""
 
+import asyncio
 import io
 import json
 import re
@@ -38,6 +39,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.deadline: float | None = None
+        self.loop = asyncio.get_running_loop()
         self.sent = b""
         self.is_closed = False
         self.completed = 0

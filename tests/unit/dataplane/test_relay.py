@@ -6,11 +6,11 @@ import pytest
 
 from bucketroute_dataplane.core.checksums import BytesLike
 from bucketroute_dataplane.core.errors import S3Error, s3_error
-from bucketroute_dataplane.core.messages import UpstreamRequest
+from bucketroute_dataplane.core.messages import Deadlines, UpstreamRequest
 from bucketroute_dataplane.core.upload import HashedUpload, UploadTransform
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.client_ports import ClientGoneError
-from bucketroute_dataplane.shell.relay import MAX_EARLY_BYTES, Deadlines, Relay
+from bucketroute_dataplane.shell.relay import MAX_EARLY_BYTES, Relay
 from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
 from bucketroute_dataplane.shell.watchdog import Watchdog
 from bucketroute_testing.heads import head
