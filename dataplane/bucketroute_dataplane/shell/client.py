@@ -55,8 +55,13 @@ class ClientStream(ClientResponse):
             expects_continue=expects_continue,
             is_http10=is_http10,
         )
-        self.message_event = self
         self._queue: list[bytes] = []
+
+    @property
+    def message_event(self) -> ClientStream:
+        """Not an attribute: a stream that held itself would be garbage that only a collection
+        finds."""
+        return self
 
     async def run_asgi(self, app: Any) -> None:
         """uvicorn starts a cycle by this name, with the ASGI application that S3 does not need."""

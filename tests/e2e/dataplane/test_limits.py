@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -57,6 +58,11 @@ def get(gateway: Gateway, bucket: str, *, times: int) -> list[RawResponse]:
     return answers
 
 
+def get_often(client: Any, *, times: int) -> None:
+    for _ in range(times):
+        client.get_object(Bucket=BY_RATE, Key="k")
+
+
 @pytest.mark.rule("3.13")
 def test_requests_beyond_the_rate_are_told_to_slow_down(
     gateway: Gateway, shared_wire: WireBackend
@@ -66,8 +72,7 @@ def test_requests_beyond_the_rate_are_told_to_slow_down(
     with closing(gateway.client()) as client:
         answers = get(gateway, BY_RATE, times=RATE * 4)
         with pytest.raises(ClientError, match="SlowDown"):
-            for _ in range(RATE * 4):
-                client.get_object(Bucket=BY_RATE, Key="k")
+            get_often(client, times=RATE * 4)
     refused = [answer for answer in answers if answer.status != 200]
     assert [answer.status for answer in answers[:RATE]] == [200] * RATE
     assert {(answer.error_code, answer.header("retry-after")) for answer in refused} == {
