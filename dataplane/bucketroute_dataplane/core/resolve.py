@@ -35,6 +35,14 @@ class Endpoint:
     network_scope: NetworkScope
     ca_bundle: str | None
     connect_seconds: float | None
+    # Every request looks one up: hashed once.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.host, self.port, self.is_tls)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

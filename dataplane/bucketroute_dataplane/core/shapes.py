@@ -12,7 +12,6 @@ which has all the errors.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -28,9 +27,9 @@ from bucketroute_dataplane.core.sigv4 import (
     EMPTY_SHA256,
     MAX_CLOCK_SKEW_SECONDS,
     UNSIGNED_PAYLOAD,
+    amz_epoch,
     canonical_path,
     encode_query,
-    parse_amz_date,
     parse_authorization,
     split_query,
 )
@@ -41,7 +40,6 @@ MAX_SHAPES = 4096
 # Buckets of one shape: a client that walks through more of them is served the ordinary way.
 MAX_ROUTES_PER_SHAPE = 256
 
-_SKEW = timedelta(seconds=MAX_CLOCK_SKEW_SECONDS)
 _SIGNATURE_BYTES = 64
 _OPERATIONS = frozenset(("GetObject", "HeadObject", "PutObject"))
 # SDKs name the operation there for their own logs; it means nothing.
@@ -142,13 +140,18 @@ class RequestShape:
         self.is_upload = request.operation.body is BodyMode.STREAMED
         self.routes: dict[bytes, ShapeRoute] = {}
 
-    def is_proved(self, path: bytes, values: Mapping[bytes, bytes], now: datetime) -> bool:
-        """Whether the signature of a request of this shape is right, and fresh, for this path."""
+    def is_proved(self, path: bytes, values: Mapping[bytes, bytes], epoch: float) -> bool:
+        """Whether the signature of a request of this shape is right for this path, and fresh.
+
+        `epoch` is the present, in epoch seconds.
+        """
         timestamp = values[b"x-amz-date"]
-        moment = parse_amz_date(timestamp)
-        if moment is None or not timestamp.startswith(self._day) or abs(now - moment) > _SKEW:
+        moment = amz_epoch(timestamp)
+        if moment is None or abs(epoch - moment) > MAX_CLOCK_SKEW_SECONDS:
             return False
-        if self._expires_at is not None and now.timestamp() >= self._expires_at:
+        if not timestamp.startswith(self._day):
+            return False
+        if self._expires_at is not None and epoch >= self._expires_at:
             return False
         payload_hash = values[b"x-amz-content-sha256"]
         signed = [b" ".join(values[name].split()) for name in self._signed]

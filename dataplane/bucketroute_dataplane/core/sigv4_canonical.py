@@ -194,3 +194,10 @@ def parse_amz_date(text: bytes) -> datetime | None:
         return datetime.fromisoformat(text.decode())
     except ValueError:  # the shape is right and the day is not, as in 20260231T000000Z
         return None
+
+
+@lru_cache(maxsize=256)
+def amz_epoch(text: bytes) -> float | None:
+    """The same as `parse_amz_date`, in epoch seconds."""
+    moment = parse_amz_date(text)
+    return moment.timestamp() if moment is not None else None

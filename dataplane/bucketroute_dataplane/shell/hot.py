@@ -68,7 +68,7 @@ class HotPath:
         if (
             route is None
             or not route.admits(key)
-            or not shape.is_proved(head.raw_path, head.by_name, services.now())
+            or not shape.is_proved(head.raw_path, head.by_name, services.epoch())
         ):
             return False
         credentials = services.credentials.peek(route.target.backend)

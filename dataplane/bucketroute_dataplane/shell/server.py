@@ -11,7 +11,6 @@ import sys
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from math import ceil
 from time import perf_counter, time
 
@@ -83,7 +82,7 @@ async def dataplane(
         credentials=BackendCredentials(cache=cache, health=health),
         metrics=Metrics(),
         clock=perf_counter,
-        now=lambda: datetime.now(UTC),
+        epoch=time,
         limits=RouteLimits(perf_counter),
         ring=ring,
         issuer_keys=issuer_keys,

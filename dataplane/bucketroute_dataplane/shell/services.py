@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from bucketroute_dataplane.core.authenticate import Trust
@@ -25,8 +25,8 @@ from bucketroute_dataplane.shell.watchdog import Watchdog
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """`clock` is monotonic, in seconds (the loop's own has milliseconds only); `now` is the wall
-    clock, aware and in UTC."""
+    """`clock` is monotonic, in seconds (the loop's own has milliseconds only); `epoch` is the wall
+    clock, in epoch seconds."""
 
     settings: DataplaneSettings
     store: SnapshotStore
@@ -35,7 +35,7 @@ class Services:
     credentials: BackendCredentials
     metrics: Metrics
     clock: Callable[[], float]
-    now: Callable[[], datetime]
+    epoch: Callable[[], float]
     limits: RouteLimits
     ring: SealingRing
     issuer_keys: IssuerKeys
@@ -49,6 +49,10 @@ class Services:
     _amz_date: bytes = b""
     _http_date: bytes = b""
 
+    def now(self) -> datetime:
+        """The wall clock, aware and in UTC."""
+        return datetime.fromtimestamp(self.epoch(), UTC)
+
     def amz_date(self) -> bytes:
         """The present second as SigV4 writes it; formatted once a second."""
         self._format_dates()
@@ -60,12 +64,12 @@ class Services:
         return self._http_date
 
     def _format_dates(self) -> None:
-        now = self.now()
-        second = int(now.timestamp())
+        second = int(self.epoch())
         if self._dated != second:
             self._dated = second
+            now = datetime.fromtimestamp(second, UTC)
             self._amz_date = format_amz_date(now)
-            self._http_date = format_datetime(now.replace(microsecond=0), usegmt=True).encode()
+            self._http_date = format_datetime(now, usegmt=True).encode()
 
     def sealer(self, plan: ForwardPlan) -> TokenSealer:
         """Seals list tokens for one route only."""
