@@ -37,6 +37,7 @@ class RequestTemplate:
         "_payload_hash",
         "_region",
         "_signed",
+        "_sorted",
         "_to_sign",
     )
 
@@ -49,7 +50,8 @@ class RequestTemplate:
         self._method = request.operation.method
         self._host = target.host
         self._region = target.backend.region.encode()
-        self._forwarded = tuple([name for name, _ in forwarded])
+        self._forwarded = tuple([name for name, _ in forwarded])  # as they are sent
+        self._sorted = tuple(sorted(self._forwarded))  # as they are signed
         self._payload_hash = UNSIGNED_PAYLOAD if is_upload else EMPTY_SHA256
         self._credentials: Credentials | None = None
         self._amz_date = b""
@@ -70,7 +72,7 @@ class RequestTemplate:
         forwarded = [values[name] for name in self._forwarded]
         if forwarded and has_control(b"".join(forwarded)):
             return None
-        signed = self._signed % tuple([b" ".join(value.split()) for value in forwarded])
+        signed = self._signed % tuple([b" ".join(values[name].split()) for name in self._sorted])
         canonical = b"%s\n%s\n\n%s" % (self._method, path, signed)
         signature = self._key.sign(self._to_sign + sha256(canonical).hexdigest().encode())
         head = b"%s %s HTTP/1.1\r\nhost: %s\r\n%s%s" % (

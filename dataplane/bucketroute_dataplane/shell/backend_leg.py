@@ -14,7 +14,7 @@ from bucketroute_dataplane.shell.answers import Answering
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.relay import Relay, ResponseHead
 from bucketroute_dataplane.shell.services import Services
-from bucketroute_dataplane.shell.upstream import BackendError
+from bucketroute_dataplane.shell.upstream_ports import BackendError
 
 # What the operations that make a backend copy bytes may take before their first byte.
 SLOW_FIRST_BYTE_SECONDS = 300.0

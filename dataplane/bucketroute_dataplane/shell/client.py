@@ -174,6 +174,15 @@ class ClientStream(ClientResponse):
             self._expect_within(BODY_IDLE_SECONDS)
             self._connection.resume_reading()
 
+    def body_moved(self, count: int) -> None:
+        """The rest of the body, that much, went around this stream."""
+        self.received_bytes += count
+        self._connection.skip_body()
+        self.feed_end()
+
+    def expect_body(self) -> None:
+        self._expect_within(BODY_IDLE_SECONDS)
+
     def stop_body(self) -> None:
         """Nobody wants the rest of the body; it stays on the socket until the answer is out."""
         self._is_pumping, self._is_unwanted = False, True

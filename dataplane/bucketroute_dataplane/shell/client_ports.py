@@ -73,6 +73,22 @@ class ClientConnection(Protocol):
 
     def on_response_complete(self) -> None: ...
 
+    def plain_transport(self) -> asyncio.Transport | None:
+        """The transport, if its bytes are those of HTTP; None with TLS."""
+        ...
+
+    def is_flushed(self) -> bool:
+        """Whether all is with the kernel; if not, the stream is told when it is."""
+        ...
+
+    def set_usual_buffer(self) -> None:
+        """The limits of the write buffer, after `is_flushed` has taken them away."""
+        ...
+
+    def skip_body(self) -> None:
+        """The rest of the body that arrives was read by somebody else."""
+        ...
+
 
 class Front(Protocol):
     """What a connection is served by."""

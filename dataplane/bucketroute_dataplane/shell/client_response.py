@@ -6,6 +6,7 @@ connection.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
 
@@ -53,6 +54,29 @@ class ClientResponse:
         self._loop = connection.loop
         self._is_http10 = is_http10
         self._expects_continue = expects_continue and not is_http10
+
+    # -- bodies that are moved by the kernel ---------------------------------------------------
+
+    def plain_transport(self) -> asyncio.Transport | None:
+        """The transport whose socket carries bodies as they are; None if there is no such."""
+        return None if self._is_chunked else self._connection.plain_transport()
+
+    def is_flushed(self) -> bool:
+        """Whether all is with the kernel; the consumer hears of it later (`on_client_writable`)."""
+        return self._connection.is_flushed()
+
+    def set_usual_buffer(self) -> None:
+        self._connection.set_usual_buffer()
+
+    def expect_room(self) -> None:
+        self._expect_within(WRITE_IDLE_SECONDS)
+
+    def expect_nothing(self) -> None:
+        self._expect_within(None)
+
+    def abort(self) -> None:
+        """Gives up a connection that is broken; whoever consumes hears of its loss."""
+        self._connection.abort()
 
     def _expect_within(self, seconds: float | None) -> None:
         """When the client is to have moved on; None while it owes nothing."""

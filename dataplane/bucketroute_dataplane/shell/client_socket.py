@@ -15,7 +15,7 @@ from bucketroute_dataplane.shell.client_ports import (
     LINGER_SECONDS,
     WRITE_IDLE_SECONDS,
 )
-from bucketroute_dataplane.shell.upstream import WRITE_HIGH_BYTES, WRITE_LOW_BYTES
+from bucketroute_dataplane.shell.upstream_ports import WRITE_HIGH_BYTES, WRITE_LOW_BYTES
 
 
 class ClientSocket(HttpToolsProtocol):
@@ -31,7 +31,14 @@ class ClientSocket(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
         self.address = self.client[0] if self.client else ""
+        self.set_usual_buffer()
+
+    def set_usual_buffer(self) -> None:
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
+
+    def is_flushed(self) -> bool:
+        self.transport.set_write_buffer_limits(high=0, low=0)
+        return self.transport.get_write_buffer_size() == 0
 
     def expect_within(self, seconds: float) -> None:
         """When the client is to have moved on."""

@@ -22,7 +22,7 @@ from bucketroute_dataplane.shell.hot_exchange import HotExchange
 from bucketroute_dataplane.shell.login import answer_sts
 from bucketroute_dataplane.shell.relay import ResponseHead
 from bucketroute_dataplane.shell.services import Services
-from bucketroute_dataplane.shell.upstream import BackendError
+from bucketroute_dataplane.shell.upstream_ports import BackendError
 
 # nginx's code for a client that went away; it is only ever logged and counted.
 CLIENT_CLOSED_REQUEST = 499

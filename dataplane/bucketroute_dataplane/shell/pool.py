@@ -9,7 +9,9 @@ from functools import partial
 
 from bucketroute_dataplane.core.resolve import Endpoint
 from bucketroute_dataplane.shell.addresses import ForbiddenAddressError, resolve
-from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
+from bucketroute_dataplane.shell.bulk import BulkMover
+from bucketroute_dataplane.shell.upstream import UpstreamConnection
+from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
 # S3 closes an idle connection after some 5 to 20 s; a request that meets the close would fail.
@@ -24,6 +26,7 @@ class UpstreamPools:
     def __init__(self, watchdog: Watchdog) -> None:
         self.deadline: float | None = None
         self._watchdog = watchdog
+        self._bulk = BulkMover()
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Endpoint, list[UpstreamConnection]] = {}
         self._contexts: dict[str | None, ssl.SSLContext] = {}
@@ -82,7 +85,7 @@ class UpstreamPools:
         for address in addresses:
             try:
                 _, connection = await self._loop.create_connection(
-                    partial(UpstreamConnection, self._watchdog, put_back),
+                    partial(UpstreamConnection, self._watchdog, put_back, self._bulk),
                     address,
                     endpoint.port,
                     ssl=context,
@@ -135,4 +138,5 @@ class UpstreamPools:
             for connection in idle:
                 connection.abort()
         self._idle.clear()
+        self._bulk.close()
         self._watchdog.discard(self)

@@ -198,6 +198,14 @@ class S3Protocol(ClientSocket):
         elif not self._raw_body_bytes:
             self._arriving.feed_end()
 
+    def plain_transport(self) -> asyncio.Transport | None:
+        return None if self.scheme == "https" or self._raw_body_bytes else self.transport
+
+    def skip_body(self) -> None:
+        # The old parser waits for a body that it will never see.
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
     def on_response_complete(self) -> None:
         """The next request, unless the client has yet to read what it has been answered."""
         self.server_state.total_requests += 1

@@ -14,8 +14,11 @@ from typing import NamedTuple
 from bucketroute_dataplane.core.errors import S3Error
 from bucketroute_dataplane.core.messages import Deadlines, Header, ReadyRequest, UpstreamRequest
 from bucketroute_dataplane.core.upload import UploadTransform
+from bucketroute_dataplane.shell.bulk import MIN_MOVE_BYTES
 from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
+from bucketroute_dataplane.shell.relay_moves import ResponseMove, UploadMove
+from bucketroute_dataplane.shell.upstream import UpstreamConnection
+from bucketroute_dataplane.shell.upstream_ports import BackendError
 
 # What a response may hold before its head has been looked at.
 MAX_EARLY_BYTES = 256 * 1024
@@ -42,6 +45,8 @@ class Relay:
     _is_passing = False
     _is_collecting = False
     _is_ended = False
+    _upload_move: UploadMove | None = None
+    _response_move: ResponseMove | None = None
 
     def __init__(self, client: ClientStream, connection: UpstreamConnection) -> None:
         self._client = client
@@ -87,6 +92,8 @@ class Relay:
         self.send(request, early, deadlines)
         if self._failure is None:
             self._client.pump_to(self)
+            if transform is None and self._connection.unsent_bytes >= MIN_MOVE_BYTES:
+                self._upload_move = UploadMove.begun(self._client, self._connection)
 
     async def head(self) -> ResponseHead:
         """Raises: BackendError; S3Error if the body is wrong; ClientGoneError."""
@@ -176,12 +183,16 @@ class Relay:
         self._fail(error)
 
     def on_client_writable(self) -> None:
-        if not self._is_ended:
+        if self._response_move is not None:
+            self._response_move.on_flushed()
+        elif not self._is_ended:
             self._connection.resume_response()
 
     # -- ResponseSink: the backend's answer ----------------------------------------------------
 
     def on_response_head(self, status: int, headers: list[Header], length: int | None) -> None:
+        if not self.is_upload_complete:  # an early answer: the rest of the upload is not wanted
+            self._stop_moves()
         self._head = ResponseHead(status, headers, length)
         self._wake()
 
@@ -190,6 +201,8 @@ class Relay:
             self._client.write(data)
             if self._client.is_write_paused:
                 self._connection.pause_response()
+            elif self._connection.remaining_bytes >= MIN_MOVE_BYTES:
+                self._response_move = ResponseMove.begun(self._client, self._connection)
             return
         self._early.append(data)
         self._early_bytes += len(data)
@@ -206,7 +219,10 @@ class Relay:
         self._fail(error)
 
     def on_backend_writable(self) -> None:
-        self._client.resume_body()
+        if self._upload_move is not None:
+            self._upload_move.on_flushed()
+        else:
+            self._client.resume_body()
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -215,9 +231,16 @@ class Relay:
         if self._is_ended or self._failure is not None:
             return
         self._failure = failure
+        self._stop_moves()
         self._connection.abort()
         self._client.stop_body()
         self._wake()
+
+    def _stop_moves(self) -> None:
+        for move in (self._upload_move, self._response_move):
+            if move is not None:
+                move.stop()
+        self._upload_move = self._response_move = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

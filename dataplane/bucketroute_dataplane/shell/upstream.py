@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 import httptools
 
 from bucketroute_dataplane.core.checksums import BytesLike
 from bucketroute_dataplane.core.messages import Header, ReadyRequest, UpstreamRequest
+from bucketroute_dataplane.shell.bulk import BulkMover
+from bucketroute_dataplane.shell.upstream_ports import BackendError, BackendSocket, ResponseSink
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
-# Above HIGH the client is not read any more, below LOW it is again. Two streams of a busy proxy
-# share little: 128 of them stay below 64 MiB.
-WRITE_HIGH_BYTES = 256 * 1024
-WRITE_LOW_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 64 * 1024
 
 _BODILESS = frozenset((204, 304))
@@ -28,38 +25,20 @@ _BODILESS = frozenset((204, 304))
 _JOIN_BYTES = 64 * 1024
 
 
-class BackendError(Exception):
-    """The exchange with the backend failed. `is_stale`: on a kept-alive socket, before any byte."""
-
-    def __init__(self, reason: str, *, is_stale: bool = False, is_timeout: bool = False) -> None:
-        super().__init__(reason)
-        self.is_stale = is_stale
-        self.is_timeout = is_timeout
-
-
-class ResponseSink(Protocol):
-    """Receives one response. Nothing is called after `on_response_end` or `on_backend_error`."""
-
-    def on_response_head(self, status: int, headers: list[Header], length: int | None) -> None: ...
-
-    def on_response_body(self, data: bytes) -> None: ...
-
-    def on_response_end(self) -> None: ...
-
-    def on_backend_error(self, error: BackendError) -> None: ...
-
-    def on_backend_writable(self) -> None: ...
-
-
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(BackendSocket):
     """Idle, or in one exchange with `sink`. Deadlines: first byte, then between bytes."""
 
-    def __init__(self, watchdog: Watchdog, on_idle: Callable[[UpstreamConnection], None]) -> None:
-        self.deadline: float | None = None
-        self.transport: asyncio.Transport | None = None
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        on_idle: Callable[[UpstreamConnection], None],
+        bulk: BulkMover | None = None,
+    ) -> None:
+        super().__init__()
         self.is_reused = False
         self.idle_since = 0.0
         self.is_write_paused = False
+        self.bulk = bulk
         self._watchdog = watchdog
         self._on_idle = on_idle
         self._loop = asyncio.get_running_loop()
@@ -127,16 +106,43 @@ class UpstreamConnection(asyncio.Protocol):
             if self._sink is not None:
                 self.deadline = self._loop.time() + self._idle_seconds
 
+    # -- bodies that are moved by the kernel -------------------------------------------------
+
     @property
-    def is_usable(self) -> bool:
-        return self.transport is not None and not self.transport.is_closing()
+    def remaining_bytes(self) -> int:
+        """What is still to come of a response that is counted."""
+        return self._remaining or 0
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What is still to be sent of the request body."""
+        return self._unsent
+
+    def expect_more(self) -> None:
+        """The backend is to send, or to take, something within the idle time."""
+        self.deadline = self._loop.time() + self._idle_seconds
+
+    def response_moved(self, count: int) -> None:
+        """That much of the response went around this connection."""
+        assert self._remaining is not None
+        self._remaining -= count
+        if self._remaining == 0 and self._sink is not None:
+            self._finish()
+
+    def request_moved(self, count: int) -> None:
+        """That much of the request body went around this connection."""
+        self._unsent -= count
+        self._wait_for_backend()
+
+    def on_broken(self) -> None:
+        self._fail(BackendError("the backend closed the connection"))
 
     # -- asyncio.Protocol --------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]  # uvloop's transports are no subclass
         assert self.transport is not None
-        self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
+        self.set_usual_buffer()
         self._watchdog.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -180,9 +186,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(BackendError("the backend's response head is too large"))
         elif self._is_counted and self._sink is not None:
             self._remaining = self._uncounted
-
-    def eof_received(self) -> None:
-        return None
 
     def on_deadline(self) -> None:
         self._fail(BackendError("the backend did not answer in time", is_timeout=True))

@@ -11,7 +11,7 @@ from bucketroute_dataplane.core.messages import Header
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.client_ports import Front
 from bucketroute_dataplane.shell.protocol import S3Protocol, s3_protocol
-from bucketroute_dataplane.shell.upstream import BackendError
+from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
 
@@ -107,6 +107,16 @@ class FakeConnection:
 
     def on_response_complete(self) -> None:
         self.ends.append("next")
+
+    def plain_transport(self) -> None:
+        """Bodies are copied: there is no socket."""
+
+    def is_flushed(self) -> bool:
+        return True
+
+    def set_usual_buffer(self) -> None: ...
+
+    def skip_body(self) -> None: ...
 
 
 class Sink:

@@ -63,6 +63,16 @@ class Connection:
     def on_response_complete(self) -> None:
         self.completed += 1
 
+    def plain_transport(self) -> None:
+        """Bodies are copied: there is no socket."""
+
+    def is_flushed(self) -> bool:
+        return True
+
+    def set_usual_buffer(self) -> None: ...
+
+    def skip_body(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

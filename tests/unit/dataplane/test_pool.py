@@ -13,7 +13,8 @@ import pytest
 from bucketroute_dataplane.core.messages import UpstreamRequest
 from bucketroute_dataplane.core.resolve import Endpoint
 from bucketroute_dataplane.shell.pool import MAX_IDLE_PER_ENDPOINT, UpstreamPools
-from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
+from bucketroute_dataplane.shell.upstream import UpstreamConnection
+from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_dataplane.shell.watchdog import Watchdog
 from bucketroute_snapshot import NetworkScope
 from bucketroute_testing.tls import CertificateFiles, make_certificate

@@ -11,7 +11,8 @@ from bucketroute_dataplane.core.upload import HashedUpload, UploadTransform
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.client_ports import ClientGoneError
 from bucketroute_dataplane.shell.relay import MAX_EARLY_BYTES, Relay
-from bucketroute_dataplane.shell.upstream import BackendError, UpstreamConnection
+from bucketroute_dataplane.shell.upstream import UpstreamConnection
+from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_dataplane.shell.watchdog import Watchdog
 from bucketroute_testing.heads import head
 from bucketroute_testing.transports import FakeConnection, FakeTransport, new_stream, settle

@@ -1,0 +1,262 @@
+"""Moves the bulk of a large body from socket to socket without a byte passing through Python.
+
+`splice(2)` hands pages from socket to pipe to socket inside the kernel. It needs Linux, and
+plaintext on both legs; where that is not so, or the kernel refuses (a seccomp profile may), nothing
+is lost: the caller goes on copying. For the time of a move the transports of both sockets stand
+aside, the source's paused, the target's flushed.
+
+Readiness comes from one edge-triggered epoll instance, which the event loop watches. The sockets
+are duplicated, so that a descriptor which is closed meanwhile is never taken for its successor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+# Below it a move costs more than it saves.
+MIN_MOVE_BYTES = 1024 * 1024
+# Held in the kernel by one stream. Users without privilege may have 64 MiB of pipes in all.
+PIPE_BYTES = 256 * 1024
+# What one stream moves before the others have their turn.
+TURN_BYTES = 4 * 1024 * 1024
+MAX_IDLE_PIPES = 16
+
+_REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EACCES))
+
+
+class MoveOwner(Protocol):
+    """Hears of a move; after `on_moved`, `on_broken` or `on_refused` nothing more."""
+
+    def on_waiting(self, *, is_for_source: bool) -> None:
+        """Nothing can be moved now; which side it is waited for."""
+        ...
+
+    def on_moved(self) -> None:
+        """Every byte is with the target."""
+        ...
+
+    def on_broken(self, *, is_source: bool) -> None:
+        """One side's connection has ended."""
+        ...
+
+    def on_refused(self) -> None:
+        """The kernel does not do this; nothing was moved."""
+        ...
+
+
+class BulkMover:
+    """The moves of one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._epoll: select.epoll | None = None
+        self._moves: dict[int, Move] = {}
+        self._pipes: list[tuple[int, int]] = []
+        self.is_available = sys.platform == "linux" and hasattr(os, "splice")
+
+    def move(
+        self, source: asyncio.BaseTransport, target: asyncio.BaseTransport, count: int
+    ) -> Move | None:
+        """A move of `count` bytes, to be started; None if these two sockets can't have one."""
+        fds = [_plain_socket(transport) for transport in (source, target)]
+        if not self.is_available or count < MIN_MOVE_BYTES or fds[0] is None or fds[1] is None:
+            return None
+        return Move(self, fds[0], fds[1], count)
+
+    def close(self) -> None:
+        """Ends every move without a word."""
+        for move in set(self._moves.values()):
+            move.stop()
+        for pipe in self._pipes:
+            _close(*pipe)
+        self._pipes.clear()
+        if self._epoll is not None:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._epoll = None
+
+    def watch(self, move: Move, source: int, target: int) -> None:
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            self._loop.add_reader(self._epoll.fileno(), self._on_ready)
+        edge = select.EPOLLET
+        self._moves[source] = self._moves[target] = move
+        self._epoll.register(source, select.EPOLLIN | select.EPOLLRDHUP | edge)
+        self._epoll.register(target, select.EPOLLOUT | edge)
+
+    def forget(self, *descriptors: int) -> None:
+        for descriptor in descriptors:
+            if self._moves.pop(descriptor, None) is not None and self._epoll is not None:
+                self._epoll.unregister(descriptor)
+
+    def take_pipe(self) -> tuple[int, int]:
+        """An empty pipe. Raises: OSError."""
+        if self._pipes:
+            return self._pipes.pop()
+        pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a limit of the user's; the default size serves
+            fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return pipe
+
+    def put_back(self, pipe: tuple[int, int]) -> None:
+        if len(self._pipes) < MAX_IDLE_PIPES:
+            self._pipes.append(pipe)
+        else:
+            _close(*pipe)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self._loop.call_soon(call)
+
+    def _on_ready(self) -> None:
+        if self._epoll is None:
+            return
+        for descriptor, _ in self._epoll.poll(0):
+            move = self._moves.get(descriptor)
+            if move is not None:
+                move.step()
+
+
+class Move:
+    """One transfer: `start`, then its owner is told how it ends; `stop` ends it in silence."""
+
+    def __init__(self, mover: BulkMover, source: int, target: int, count: int) -> None:
+        self.moved = 0
+        self._mover = mover
+        self._sockets = (source, target)
+        self._unread = count
+        self._in_pipe = 0
+        self._pipe: tuple[int, int] | None = None
+        self._owner: MoveOwner | None = None
+        self._source = self._target = -1
+
+    def start(self, owner: MoveOwner) -> None:
+        """Begins, in this call."""
+        self._owner = owner
+        try:
+            self._pipe = self._mover.take_pipe()
+            self._source = os.dup(self._sockets[0])
+            self._target = os.dup(self._sockets[1])
+            self._mover.watch(self, self._source, self._target)
+        except OSError:  # no descriptors left
+            self._end()
+            owner.on_refused()
+            return
+        self.step()
+
+    def stop(self) -> None:
+        self._owner = None
+        self._end()
+
+    def step(self) -> None:
+        """Moves what can be moved now."""
+        owner = self._owner
+        if owner is None:
+            return
+        try:
+            is_for_source = self._move()
+        except _BrokenError as broken:
+            self._end()
+            owner.on_broken(is_source=broken.is_source)
+            return
+        except _RefusedError:
+            self._mover.is_available = False
+            self._end()
+            owner.on_refused()
+            return
+        if not self._unread and not self._in_pipe:
+            self._end()
+            owner.on_moved()
+        elif is_for_source is None:
+            self._mover.soon(self.step)
+        else:
+            owner.on_waiting(is_for_source=is_for_source)
+
+    def _move(self) -> bool | None:
+        """Whether the source is waited for, or the target; None after a full turn.
+
+        Raises: _BrokenError, _RefusedError.
+        """
+        assert self._pipe is not None
+        out, into = self._pipe
+        turn = 0
+        while turn < TURN_BYTES:
+            filled = self._splice(self._source, into, self._unread) if self._unread else 0
+            self._unread -= filled
+            self._in_pipe += filled
+            if not self._in_pipe:
+                return True
+            drained = self._splice(out, self._target, self._in_pipe)
+            self._in_pipe -= drained
+            self.moved += drained
+            turn += drained
+            if not drained and not filled:
+                return False
+            if not self._unread and not self._in_pipe:
+                return True
+        return None
+
+    def _splice(self, source: int, target: int, count: int) -> int:
+        """What was moved now; 0 where either end would block."""
+        is_source = source == self._source
+        try:
+            moved = os.splice(source, target, min(count, PIPE_BYTES), flags=_FLAGS)
+        except BlockingIOError:
+            return 0
+        except OSError as exc:
+            if exc.errno in _REFUSALS and self._is_untouched():
+                raise _RefusedError from exc
+            raise _BrokenError(is_source=is_source) from exc
+        if not moved:
+            raise _BrokenError(is_source=is_source)
+        return moved
+
+    def _is_untouched(self) -> bool:
+        return not self.moved and not self._in_pipe
+
+    def _end(self) -> None:
+        self._owner = None
+        self._mover.forget(self._source, self._target)
+        for descriptor in (self._source, self._target):
+            if descriptor >= 0:
+                _close(descriptor)
+        self._source = self._target = -1
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None and self._in_pipe:
+            _close(*pipe)  # its rest belongs to nobody
+        elif pipe is not None:
+            self._mover.put_back(pipe)
+
+
+class _BrokenError(Exception):
+    def __init__(self, *, is_source: bool) -> None:
+        super().__init__()
+        self.is_source = is_source
+
+
+class _RefusedError(Exception):
+    pass
+
+
+# splice(2): neither end may block, pages are handed over where possible.
+_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
+
+
+def _plain_socket(transport: asyncio.BaseTransport) -> int | None:
+    """The descriptor of a TCP connection without TLS; None for anything else."""
+    if transport.is_closing() or transport.get_extra_info("ssl_object") is not None:
+        return None
+    found = transport.get_extra_info("socket")
+    return found.fileno() if found is not None and found.fileno() >= 0 else None
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
