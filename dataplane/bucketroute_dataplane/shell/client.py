@@ -245,9 +245,9 @@ class ClientStream:
             framing.append((b"content-length", b"%d" % length))
         elif self._is_chunked:
             framing.append((b"transfer-encoding", b"chunked"))
-        if not self.body_complete or self._expects_continue:
-            # The client may or may not send the body now: the connection is out of step.
-            self.keep_alive = False
+        # The client may or may not send the body now: the connection is out of step.
+        is_unsure = not self.body_complete or self._expects_continue
+        self.keep_alive = self.keep_alive and not (is_unsure or self._connection.is_leaving)
         if not self.keep_alive:
             framing.append((b"connection", b"close"))
         self._pending_head = response_head(status, (*headers, *framing))

@@ -71,7 +71,8 @@ async def _listen(settings: PodSettings, services: Services, stop: asyncio.Event
     await server.start()
     _LOGGER.info("listening s3=%s:%d probes=%s:%d", *server.address, *admin.address)
     await stop.wait()
-    _LOGGER.info("draining seconds=%g", settings.dataplane.drain_seconds)
+    own = settings.dataplane
+    _LOGGER.info("ending lame_duck=%g drain=%g", own.lame_duck_seconds, own.drain_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):  # the second one ends at once
         asyncio.get_running_loop().add_signal_handler(number, server.hurry)
     await server.stop()

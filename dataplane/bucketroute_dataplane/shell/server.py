@@ -137,17 +137,17 @@ class DataplaneServer:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._is_draining = False
+        self._is_hurried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         settings = services.settings
         self._socket = listening_socket(settings.listen_host, settings.listen_port)
-        front = S3Front(services)
+        self._front = S3Front(services)
         self._server = QuietServer(
             uvicorn.Config(
                 probes_app(is_ready=self.is_ready)
                 if settings.admin_host
                 else admin_app(services.metrics, is_ready=self.is_ready),
-                http=s3_protocol(front, services.watchdog),
+                http=s3_protocol(self._front, services.watchdog),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -178,8 +178,12 @@ class DataplaneServer:
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
-        """Refuses new connections, lets requests in flight finish for `drain_seconds`."""
-        self._is_draining = True
+        """Takes requests for `lame_duck_seconds` more, each as the last one of its connection; then
+        refuses new connections and lets requests in flight finish for `drain_seconds`."""
+        self._front.is_leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._services.settings.lame_duck_seconds):
+                await self._is_hurried.wait()
         self._server.should_exit = True
         if self._task is not None:
             await self._task
@@ -190,12 +194,13 @@ class DataplaneServer:
 
     def hurry(self) -> None:
         """Cuts off what is in flight; a `stop()` that waits for it need not any more."""
+        self._is_hurried.set()
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
         self._server.force_exit = True
 
     def is_ready(self) -> bool:
-        return self._services.store.index is not None and not self._is_draining
+        return self._services.store.index is not None and not self._front.is_leaving
 
 
 class QuietServer(uvicorn.Server):

@@ -75,6 +75,7 @@ class FakeConnection:
 
     def __init__(self) -> None:
         self.deadline: float | None = None
+        self.is_leaving = False
         self.sent = b""
         self.ends: list[str] = []
         self._is_reading = True

@@ -38,6 +38,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.deadline: float | None = None
+        self.is_leaving = False
         self.sent = b""
         self.is_closed = False
         self.completed = 0
