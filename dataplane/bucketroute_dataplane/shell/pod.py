@@ -14,12 +14,9 @@ from pathlib import Path
 from bucketroute_dataplane.settings import PodSettings
 from bucketroute_dataplane.shell.admin import AdminServer
 from bucketroute_dataplane.shell.clock import SystemClock
-from bucketroute_dataplane.shell.config_channel import (
-    ConfigChannel,
-    ConfigFiles,
-    CredentialReporter,
-)
+from bucketroute_dataplane.shell.config_channel import ConfigChannel, ConfigFiles
 from bucketroute_dataplane.shell.config_client import ConfigClient, OperatorAddress
+from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_dataplane.shell.server import DataplaneServer, dataplane
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
