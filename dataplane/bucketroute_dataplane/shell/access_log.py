@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TextIO
 
 _is_plain = re.compile(r'[^"\\\x00-\x1f]*').fullmatch
 
@@ -120,10 +119,10 @@ def _quoted(text: str) -> str:
 class AccessLog:
     """One JSON object a line, written in batches: a write a request would cost as much as the
     request's own socket writes. Not by `logging`, whose record alone costs more than the line.
-    `now` is in epoch seconds."""
+    `output` takes whole lines and must not block; `now` is in epoch seconds."""
 
-    def __init__(self, stream: TextIO, *, now: Callable[[], float]) -> None:
-        self._stream = stream
+    def __init__(self, output: Callable[[str], object], *, now: Callable[[], float]) -> None:
+        self._output = output
         self._now = now
         self._second = -1
         self._moment = ""
@@ -131,7 +130,7 @@ class AccessLog:
         self._flushing: asyncio.TimerHandle | None = None
 
     def write(self, record: AccessRecord) -> None:
-        """Adds the line; it is on the stream within FLUSH_SECONDS."""
+        """Adds the line; it is given to the output within FLUSH_SECONDS."""
         seconds = self._now()
         whole = int(seconds)
         if whole != self._second:
@@ -152,5 +151,4 @@ class AccessLog:
             self._flushing = None
         if self._lines:
             lines, self._lines = self._lines, []
-            self._stream.write("\n".join(lines) + "\n")
-            self._stream.flush()
+            self._output("\n".join(lines) + "\n")

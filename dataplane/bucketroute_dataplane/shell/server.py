@@ -7,7 +7,6 @@ import contextlib
 import os
 import random
 import socket
-import sys
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -34,6 +33,7 @@ from bucketroute_dataplane.shell.front import S3Front
 from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.jwks import JwksClient
 from bucketroute_dataplane.shell.limits import RouteLimits
+from bucketroute_dataplane.shell.line_writer import LineWriter
 from bucketroute_dataplane.shell.memory import collect_rarely, return_freed_buffers
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
@@ -74,20 +74,21 @@ async def dataplane(
     )
     issuer_keys = IssuerKeys(JwksClient(clock=clock), clock=clock)
     ring = SealingRing((), os.urandom)
+    writer = LineWriter()
     services = Services(
         settings=settings,
         store=store,
         watchdog=watchdog,
         pools=UpstreamPools(watchdog),
         credentials=BackendCredentials(cache=cache, health=health),
-        metrics=Metrics(),
+        metrics=Metrics(dropped_lines=lambda: writer.dropped_lines),
         clock=perf_counter,
         now=lambda: datetime.now(UTC),
         limits=RouteLimits(perf_counter),
         ring=ring,
         issuer_keys=issuer_keys,
         trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
-        access_log=AccessLog(sys.stdout, now=time),
+        access_log=AccessLog(writer.write, now=time),
     )
     _follow_snapshots(services, sts)
     sweeper = asyncio.create_task(watchdog.run())
@@ -98,6 +99,7 @@ async def dataplane(
         with contextlib.suppress(asyncio.CancelledError):
             await sweeper
         services.access_log.flush()
+        await asyncio.to_thread(writer.close)
         services.pools.close()
         await services.credentials.close()
         await sts.close()

@@ -125,7 +125,7 @@ class InProcess:
         self.backend = backend
         self.trace = trace
         self.log = io.StringIO()
-        services.access_log = AccessLog(self.log, now=lambda: 1_767_323_045.5)
+        services.access_log = AccessLog(self.log.write, now=lambda: 1_767_323_045.5)
 
     def logged(self) -> str:
         self.services.access_log.flush()

@@ -93,7 +93,7 @@ async def ask(
 ) -> Answer:
     """What is answered and logged; `body` None is one that has not come yet."""
     lines = io.StringIO()
-    services.access_log = AccessLog(lines, now=lambda: 1_767_323_045.5)
+    services.access_log = AccessLog(lines.write, now=lambda: 1_767_323_045.5)
     front, connection = S3Front(services), Connection()
     asked = head(method, target, *headers)
     stream = ClientStream(connection, asked, keep_alive=True, expects_continue=False)
