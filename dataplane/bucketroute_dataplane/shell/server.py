@@ -39,6 +39,7 @@ from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.protocol import s3_protocol
 from bucketroute_dataplane.shell.services import Services
+from bucketroute_dataplane.shell.serving_certificate import ServingCertificate
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
 from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
@@ -144,6 +145,8 @@ class DataplaneServer:
         settings = services.settings
         self._socket = listening_socket(settings.listen_host, settings.listen_port)
         self._front = S3Front(services)
+        self._certificate = certificate = _certificate(settings)
+        self._following: asyncio.Task[None] | None = None
         self._server = QuietServer(
             uvicorn.Config(
                 probes_app(is_ready=self.is_ready)
@@ -160,8 +163,7 @@ class DataplaneServer:
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=ceil(settings.drain_seconds),
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
+                ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             )
         )
 
@@ -178,6 +180,8 @@ class DataplaneServer:
             if self._task.done():
                 await self._task
             await asyncio.sleep(0.005)
+        if self._certificate is not None:
+            self._following = asyncio.create_task(self._certificate.follow())
 
     async def stop(self) -> None:
         """Takes requests for `lame_duck_seconds` more, each as the last one of its connection; then
@@ -190,6 +194,8 @@ class DataplaneServer:
         if self._task is not None:
             await self._task
         self.hurry()
+        if self._following is not None:
+            self._following.cancel()
         if self._server.server_state.tasks:
             # uvicorn cancels what took too long, but does not wait for it to be logged.
             await asyncio.wait(self._server.server_state.tasks, timeout=1.0)
@@ -203,6 +209,12 @@ class DataplaneServer:
 
     def is_ready(self) -> bool:
         return self._services.store.index is not None and not self._front.is_leaving
+
+
+def _certificate(settings: DataplaneSettings) -> ServingCertificate | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return ServingCertificate(settings.tls_certificate, settings.tls_key)
 
 
 class QuietServer(uvicorn.Server):
