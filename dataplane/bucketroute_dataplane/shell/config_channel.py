@@ -26,6 +26,7 @@ from bucketroute_dataplane.shell.config_store import (
     save_config,
 )
 from bucketroute_dataplane.shell.config_words import acknowledgement, refusal, version_of
+from bucketroute_dataplane.shell.memory import no_collections
 from bucketroute_snapshot import Snapshot, SnapshotFormatError, SnapshotSecrets
 from bucketroute_snapshot.update import ACK_PATH, ConfigVersion
 
@@ -41,7 +42,7 @@ ASKED_EVERY_SECONDS = 10.0
 class SnapshotTarget(Protocol):
     """What serves snapshots: `SnapshotStore`."""
 
-    def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+    async def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
         """Raises if it cannot serve it, and then serves what it did before."""
         ...
 
@@ -104,7 +105,7 @@ class ConfigChannel:
             if held is not None:
                 found.append((source, held))
         for source, held in sorted(found, key=lambda item: item[1].version, reverse=True):
-            if self._serve(held):
+            if await self._serve(held):
                 self.source = source
                 # A boot snapshot has no secrets, and its version may well be the newest there is.
                 self._wants_full = held.secrets is None
@@ -159,7 +160,8 @@ class ConfigChannel:
     async def _take(self, lines: list[bytes]) -> None:
         """Raises: ChannelError to make the next poll wait, where what came cannot be served."""
         try:
-            held = await read_update(lines, self.held)
+            with no_collections():
+                held = await read_update(lines, self.held)
         except UnknownBaseError:
             self._wants_full = True
             return
@@ -169,7 +171,7 @@ class ConfigChannel:
         was_full, self._wants_full = self._wants_full, False
         if self.held is not None and held.version <= self.held.version and not was_full:
             return
-        if not self._serve(held):
+        if not await self._serve(held):
             self._unsent = acknowledgement(held, status="rejected")
             raise ChannelError("the snapshot cannot be served")
         self.source = ConfigSource.OPERATOR
@@ -191,9 +193,9 @@ class ConfigChannel:
             self._unsent = refusal(version)
         raise ChannelError("the snapshot was refused") from exc
 
-    def _serve(self, held: HeldConfig) -> bool:
+    async def _serve(self, held: HeldConfig) -> bool:
         try:
-            self._target.swap(held.snapshot, held.secrets or SnapshotSecrets())
+            await self._target.swap(held.snapshot, held.secrets or SnapshotSecrets())
         except Exception:
             # Whatever it is, requests go on with what is there, and the operator is told.
             log.exception("a snapshot cannot be served version=%s", held.version)

@@ -13,11 +13,14 @@ from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
 from bucketroute_dataplane.shell.config_words import report_entry
 from bucketroute_dataplane.shell.credential_events import CredentialKey, ExchangeReport
 from bucketroute_dataplane.shell.credential_health import NOT_TRIED
+from bucketroute_dataplane.shell.slices import Slices
 from bucketroute_snapshot.update import REPORT_PATH
 
 log = logging.getLogger("bucketroute.dataplane.config")
 
 REPORTED_EVERY_SECONDS = 5.0
+# Takes a millisecond or two to write as JSON.
+ENTRIES_AT_ONCE = 1000
 
 
 class CredentialReporter:
@@ -77,12 +80,17 @@ class CredentialReporter:
             return False
         if held.version.epoch != self._epoch:
             self._told = {}
-        current = {item.route: item for item in self._health()}
-        news = [item for item in current.values() if self._is_news(item)]
-        if news:
-            await self._client.post(
-                REPORT_PATH, {"credentials": [report_entry(item) for item in news]}
-            )
+        current: dict[str, RouteHealth] = {}
+        news: list[RouteHealth] = []
+        slices = Slices()
+        for item in self._health():
+            current[item.route] = item
+            if self._is_news(item):
+                news.append(item)
+            await slices.pause()
+        for piece in range(0, len(news), ENTRIES_AT_ONCE):
+            entries = [report_entry(item) for item in news[piece : piece + ENTRIES_AT_ONCE]]
+            await self._client.post(REPORT_PATH, {"credentials": entries})
         self._told, self._epoch = current, held.version.epoch
         return bool(news)
 

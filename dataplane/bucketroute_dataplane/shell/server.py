@@ -8,7 +8,7 @@ import os
 import random
 import socket
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from math import ceil
@@ -40,7 +40,7 @@ from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.protocol import s3_protocol
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.serving_certificate import ServingCertificate
-from bucketroute_dataplane.shell.snapshots import SnapshotStore
+from bucketroute_dataplane.shell.snapshots import Commit, SnapshotStore
 from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
 from bucketroute_dataplane.shell.watchdog import Watchdog
@@ -113,10 +113,6 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
         sts.update_ca_bundles(bundles)
         services.pools.set_ca_bundles({bundle.name: bundle.pem for bundle in bundles})
         services.credentials.update_secrets(secrets)
-        services.credentials.update_routes(
-            [entry.route for entry in index.entries],
-            prefetch=services.settings.prefetch_credentials,
-        )
         keys = [b64decode(key.reveal()) for key in secrets.sealing_keys]
         services.ring = SealingRing(keys, os.urandom)
         services.issuer_keys.update(index.settings)
@@ -124,7 +120,14 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
         services.metrics.route_count = len(index.entries)
         services.metrics.snapshot_swaps += 1
 
+    def prepare(index: RouteIndex) -> Generator[None, None, Commit]:
+        routes = [entry.route for entry in index.entries]
+        return services.credentials.prepare_routes(
+            routes, prefetch=services.settings.prefetch_credentials
+        )
+
     services.store.subscribe(apply)
+    services.store.prepare_by(prepare)
 
 
 def _trust(settings: ClassSettings, ring: SealingRing, issuer_keys: IssuerKeys) -> Trust:

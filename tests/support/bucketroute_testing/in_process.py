@@ -138,7 +138,7 @@ async def in_process(**settings: Any) -> AsyncIterator[InProcess]:
     backend, store = LoopbackBackend(trace), SnapshotStore()
     configured = DataplaneSettings(**{"listen_port": 0, **settings})
     async with backend.running(), dataplane(configured, store) as services:
-        store.swap(_snapshot(backend.port), _SECRETS)
+        await store.swap(_snapshot(backend.port), _SECRETS)
         yield InProcess(services, backend, trace)
 
 

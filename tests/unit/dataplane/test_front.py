@@ -80,7 +80,7 @@ class Answer:
 async def services() -> AsyncIterator[Services]:
     async with dataplane(DataplaneSettings(), SnapshotStore()) as running:
         settings = ClassSettings(name="default", region="eu-west-1")
-        running.store.swap(Snapshot(settings=settings, routes=(PUBLIC,)), SECRETS)
+        await running.store.swap(Snapshot(settings=settings, routes=(PUBLIC,)), SECRETS)
         yield running
 
 
