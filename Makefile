@@ -6,7 +6,7 @@ CLUSTER ?= local
 ARGS ?=
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
-.PHONY: demo test lint lint-chart docs format e2e bench bench-quick lock clean help
+.PHONY: demo test lint lint-chart docs format e2e bench bench-control bench-quick lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench-quick: $(STAMP) ## Compare with nginx: 4 KiB and 64 MiB, about two minutes
 
 bench: $(STAMP) ## The full comparison, about fifteen minutes
 	$(BIN)/python -m bench full $(ARGS)
+
+bench-control: $(STAMP) ## Time the operator in a local cluster, 100 to 10,000 routes, about fifteen minutes
+	PYTHON=$(CURDIR)/$(BIN)/python bench/control/run.sh $(ARGS)
 
 lock: ## Resolve the locks of requirements/ anew
 	$(PYTHON) -m venv $(VENV)-lock

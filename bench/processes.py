@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from bench.programs import compiled
@@ -122,6 +124,19 @@ def _wait_until_ready(process: subprocess.Popen[bytes], target: Target) -> None:
     while target.ready_file is not None and not target.ready_file.exists():
         _sleep_while_alive(process, deadline)
     _wait_for_port(process, target.port)
+    while target.ready_port is not None and not _is_ready(target.ready_port):
+        _sleep_while_alive(process, deadline)
+
+
+def _is_ready(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", "/-/ready")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _wait_for_port(process: subprocess.Popen[bytes] | subprocess.Popen[str], port: int) -> None:

@@ -21,6 +21,7 @@ KEY_COUNT = 256
 class Credentials:
     access_key_id: str
     secret_access_key: str
+    session_token: str = ""
 
 
 # Of no use anywhere: the stub is the only backend that knows them.
@@ -49,6 +50,8 @@ def signed_head(
         "x-amz-content-sha256": "UNSIGNED-PAYLOAD",
         "x-amz-date": time,
     }
+    if by.session_token:
+        fields["x-amz-security-token"] = by.session_token
     lines = [
         f"{method} {path} HTTP/1.1",
         *(f"{name}: {value}" for name, value in fields.items()),

@@ -33,6 +33,8 @@ class Target:
     checks_signatures: bool
     ready_file: Path | None = None
     """Exists once the target serves; None: it serves as soon as it takes connections."""
+    ready_port: int | None = None
+    """Where `/-/ready` says that it serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

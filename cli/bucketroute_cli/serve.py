@@ -188,7 +188,7 @@ class Manifests:
         self._show(compiled.findings, compiled.snapshot, changed)
         self._compiled = compiled
         if changed:
-            store.swap(overridden(compiled.snapshot, self._overrides), compiled.secrets)
+            await store.swap(overridden(compiled.snapshot, self._overrides), compiled.secrets)
 
     async def follow(self, store: SnapshotStore, stop: asyncio.Event) -> None:
         """Loads again after every change, until `stop` is set."""

@@ -20,7 +20,9 @@ class DataplaneSettings:
     first_byte_seconds: from the request's last byte to the response's first. S3 answers within
         seconds; 60 covers a throttled bucket.
     idle_seconds: between two bytes of a body, in either direction.
-    drain_seconds: what requests in flight may still take after SIGTERM.
+    lame_duck_seconds: for how long after SIGTERM new connections and requests are still taken, each
+        answered with `Connection: close`: until every load balancer knows, no client is refused.
+    drain_seconds: what requests in flight may still take after that.
     admin_host: where probes and metrics have a listener of their own; None has them, like the
         probes, on the S3 listener, which is right on a laptop and tells clients too much in a pod.
     prefetch_credentials: whether a new route's credentials are fetched before its first request;
@@ -38,6 +40,7 @@ class DataplaneSettings:
     domains: tuple[str, ...] = ()
     first_byte_seconds: float = 60.0
     idle_seconds: float = 60.0
+    lame_duck_seconds: float = 0.0
     drain_seconds: float = 60.0
     trust_env: bool = False
     prefetch_credentials: bool = False
@@ -90,6 +93,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> P
             tls_certificate=certificate,
             tls_key=key,
             token_file=reader.path("sts_token_file"),
+            lame_duck_seconds=reader.seconds("lame_duck_seconds", 0.0),
             drain_seconds=reader.seconds("drain_seconds", 60.0),
             prefetch_credentials=True,
         ),
@@ -193,7 +197,8 @@ _HELP = {
     "pod_uid": "the pod's UID, for the operator's count of data planes",
     "tls_certificate": "certificate of the S3 listener; without it clients speak plain HTTP",
     "tls_key": "its key",
-    "drain_seconds": "what requests may take after SIGTERM (default 60)",
+    "lame_duck_seconds": "how long requests are still taken after SIGTERM (default 0)",
+    "drain_seconds": "what those in flight may take after that (default 60)",
     "log_level": "INFO, DEBUG, WARNING or ERROR",
 }
 

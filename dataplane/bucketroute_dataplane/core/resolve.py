@@ -5,9 +5,9 @@ A `RouteIndex` is built once a snapshot and never changes; a request keeps the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 from bucketroute_dataplane.core.errors import s3_error
@@ -87,7 +87,7 @@ class RouteEntry:
 
     route: Route
     target: BackendTarget | None
-    # What authorize() found for a caller and an action; lives and dies with the snapshot.
+    # What authorize() found for a caller and an action; lives and dies with the route as it is.
     grants: dict[tuple[Identity, str], tuple[Grant, ...]] = field(
         default_factory=dict, init=False, compare=False, repr=False
     )
@@ -110,18 +110,40 @@ class RouteIndex:
 
     def __init__(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
         self.settings: ClassSettings = snapshot.settings
-        self.entries: tuple[RouteEntry, ...] = tuple(map(_entry, snapshot.routes))
+        self.entries: list[RouteEntry] = []
         self.domains: tuple[bytes, ...] = tuple(
             domain.encode().lower() for domain in snapshot.settings.domains
         )
-        self._local = {(e.route.namespace, e.route.bucket): e for e in self.entries}
-        self._exported = {e.route.bucket: e for e in self.entries if e.route.exported}
+        self._local: dict[tuple[str, str], RouteEntry] = {}
+        self._exported: dict[str, RouteEntry] = {}
         self.access_keys: Mapping[str, AccessKey] = {
             key.access_key_id: AccessKey(
                 access_key_identity(key.namespace, key.name), key.secret_access_key
             )
             for key in secrets.access_keys
         }
+        for route in snapshot.routes:
+            self._add(_entry(route))
+
+    @classmethod
+    def in_steps(
+        cls, snapshot: Snapshot, secrets: SnapshotSecrets, former: RouteIndex | None
+    ) -> Generator[None, None, Self]:
+        """Builds one, and yields after each small step. What `former` has of a route that is still
+        the same object is taken over."""
+        index = cls(replace(snapshot, routes=()), secrets)
+        for route in snapshot.routes:
+            known = None if former is None else former._local.get((route.namespace, route.bucket))
+            index._add(known if known is not None and known.route is route else _entry(route))
+            yield
+        return index
+
+    def _add(self, entry: RouteEntry) -> None:
+        route = entry.route
+        self.entries.append(entry)
+        self._local[route.namespace, route.bucket] = entry
+        if route.exported:
+            self._exported[route.bucket] = entry
 
     def find(self, bucket: str, identity: Identity) -> RouteEntry:
         """Raises: S3Error NoSuchBucket."""

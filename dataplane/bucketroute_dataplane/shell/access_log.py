@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TextIO
 
 _is_plain = re.compile(r'[^"\\\x00-\x1f]*').fullmatch
 
@@ -121,10 +120,10 @@ class AccessLog:
     """One JSON object a line, made and written in batches: a write a request would cost as much as
     the request's own socket writes, and a line made alone twice what it costs among others. Not by
     `logging`, whose record alone costs more than the line.
-    `now` is in epoch seconds."""
+    `output` takes whole lines and must not block; `now` is in epoch seconds."""
 
-    def __init__(self, stream: TextIO, *, now: Callable[[], float]) -> None:
-        self._stream = stream
+    def __init__(self, output: Callable[[str], object], *, now: Callable[[], float]) -> None:
+        self._output = output
         self._now = now
         self._second = -1
         self._moment = ""
@@ -132,7 +131,7 @@ class AccessLog:
         self._flushing: asyncio.TimerHandle | None = None
 
     def write(self, record: AccessRecord) -> None:
-        """Takes a request that is over; its line is on the stream within FLUSH_SECONDS."""
+        """Takes a request that is over; its line is given to the output within FLUSH_SECONDS."""
         self._waiting.append((self._now(), record))
         if len(self._waiting) >= MAX_WAITING_LINES:
             self.flush()
@@ -148,8 +147,7 @@ class AccessLog:
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             lines = [record.line(self._moment_of(seconds)) for seconds, record in waiting]
-            self._stream.write("\n".join(lines) + "\n")
-            self._stream.flush()
+            self._output("\n".join(lines) + "\n")
 
     def _moment_of(self, seconds: float) -> str:
         whole = int(seconds)

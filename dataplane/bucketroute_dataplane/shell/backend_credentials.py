@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -51,7 +51,8 @@ class BackendCredentials:
         self._cache = cache
         self._health = health
         self._static: Mapping[tuple[str, str], Credentials] = {}
-        self._routes: tuple[Route, ...] = ()
+        self._routes: Sequence[Route] = ()
+        self._versions: Set[tuple[str, int, RouteState]] = frozenset()
         # By the id of each backend in `_routes`, which keeps it alive: so an id in here is no
         # other object's. A request that began with an older snapshot makes its key itself.
         self._keys: Mapping[int, CredentialKey] = {}
@@ -99,43 +100,47 @@ class BackendCredentials:
             for secret in secrets.static
         }
 
-    def update_routes(self, routes: Iterable[Route], *, prefetch: bool) -> None:
-        """Serve these routes: credentials that none of them uses are forgotten.
+    def prepare_routes(
+        self, routes: Sequence[Route], *, prefetch: bool
+    ) -> Generator[None, None, Callable[[], Iterable[None]]]:
+        """Makes ready to serve these routes, yielding after each small step.
 
-        With `prefetch` each route that is new or changed is exchanged for once, in the background,
-        so that its health is known before its first request.
+        What it returns takes them up: credentials that none of them uses are forgotten. With
+        `prefetch` each route that is new or changed is exchanged for once, in the background, so
+        that its health is known before its first request; the steps of that come back.
         """
-        known = {(route.uid, route.generation, route.state) for route in self._routes}
-        self._routes = tuple(routes)
-        backends = [route.backend for route in self._routes if route.backend is not None]
-        self._keys = {
-            id(backend): _key(backend, backend.auth)
-            for backend in backends
-            if isinstance(backend.auth, WebIdentityAuth)
-        }
-        used = set(self._keys.values())
-        self._cache.retain(used)
-        self._health.retain(used)
-        if prefetch:
-            for route in self._routes:
-                if (route.uid, route.generation, route.state) not in known:
-                    self._prefetch(route)
+        keys: dict[int, CredentialKey] = {}
+        used, versions, changed = set(), set(), []
+        for route in routes:
+            backend, version = route.backend, (route.uid, route.generation, route.state)
+            versions.add(version)
+            if prefetch and version not in self._versions:
+                changed.append(route)
+            if backend is not None and isinstance(backend.auth, WebIdentityAuth):
+                known = self._keys.get(id(backend))
+                keys[id(backend)] = key = known or _key(backend, backend.auth)
+                used.add(key)
+            yield
 
-    def health(self) -> list[RouteHealth]:
+        def commit() -> Iterable[None]:
+            self._routes, self._keys, self._versions = routes, keys, versions
+            self._cache.retain(used)
+            self._health.retain(used)
+            return map(self._prefetch, changed)
+
+        return commit
+
+    def health(self) -> Iterator[RouteHealth]:
         """How things stand for every route that has a backend, in the order of the routes."""
-        reports = []
         for route in self._routes:
             if route.backend is not None:
                 health = self._backend_health(route.backend)
-                reports.append(
-                    RouteHealth(
-                        route=f"{route.namespace}/{route.name}",
-                        state=health.state.value,
-                        code=health.code,
-                        at=health.at,
-                    )
+                yield RouteHealth(
+                    route=f"{route.namespace}/{route.name}",
+                    state=health.state.value,
+                    code=health.code,
+                    at=health.at,
                 )
-        return reports
 
     async def close(self) -> None:
         """End the cache's tasks."""
@@ -148,7 +153,7 @@ class BackendCredentials:
 
     def _backend_health(self, backend: Backend) -> KeyHealth:
         if isinstance(backend.auth, WebIdentityAuth):
-            return self._health.of(_key(backend, backend.auth))
+            return self._health.of(self._keys.get(id(backend)) or _key(backend, backend.auth))
         return NOT_NEEDED if self.peek(backend) is not None else SECRET_MISSING
 
 

@@ -53,6 +53,11 @@ class ClientConnection(Protocol):
     deadline: float | None
     loop: asyncio.AbstractEventLoop
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether no further request can be promised to be taken."""
+        ...
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -91,7 +96,9 @@ class ClientConnection(Protocol):
 
 
 class Front(Protocol):
-    """What a connection is served by."""
+    """What a connection is served by. `is_leaving`: every answer shall be its connection's last."""
+
+    is_leaving: bool
 
     def begin(self, client: ClientStream) -> Awaitable[None] | None:
         """Serves a request as far as nothing has to be waited for; returns the rest, if any."""

@@ -111,17 +111,16 @@ class ClientResponse:
             framing.append((b"content-length", b"%d" % length))
         elif self._is_chunked:
             framing.append((b"transfer-encoding", b"chunked"))
-        if not self.body_complete or self._expects_continue:
-            # The client may or may not send the body now: the connection is out of step.
-            self.keep_alive = False
+        self.keep_alive = self.keep_alive and self.is_in_step
         if not self.keep_alive:
             framing.append((b"connection", b"close"))
         self._pending_head = response_head(status, (*headers, *framing))
 
     @property
     def is_in_step(self) -> bool:
-        """Whether the connection can serve another request after this one."""
-        return self.keep_alive and self.body_complete and not self._expects_continue
+        """Whether the connection can serve another request after this one: none of its body is on
+        the way, and the process is not leaving."""
+        return self.body_complete and not self._expects_continue and not self._connection.is_leaving
 
     def begin(self, head: bytes) -> None:
         """Begins a response by a whole head, which gives the length of the body and keeps the

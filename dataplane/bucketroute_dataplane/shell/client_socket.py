@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bucketroute_dataplane.shell.client_ports import (
@@ -26,6 +27,7 @@ class ClientSocket(HttpToolsProtocol):
         self.deadline: float | None = None
         self.address = ""
         self.is_discarding = False
+        self.is_framed = True  # the parser knows where a body ends
         self._discarded_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -39,6 +41,14 @@ class ClientSocket(HttpToolsProtocol):
     def is_flushed(self) -> bool:
         self.transport.set_write_buffer_limits(high=0, low=0)
         return self.transport.get_write_buffer_size() == 0
+
+    def plain_transport(self) -> asyncio.Transport | None:
+        return self.transport if self.scheme == "http" and self.is_framed else None
+
+    def skip_body(self) -> None:
+        # The old parser waits for a body that it will never see.
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def expect_within(self, seconds: float) -> None:
         """When the client is to have moved on."""

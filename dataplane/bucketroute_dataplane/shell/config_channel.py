@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from time import time
 from typing import Protocol
 
-from bucketroute_dataplane.shell.backend_credentials import RouteHealth
 from bucketroute_dataplane.shell.clock import Clock
 from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
 from bucketroute_dataplane.shell.config_store import (
@@ -26,26 +25,16 @@ from bucketroute_dataplane.shell.config_store import (
     read_update,
     save_config,
 )
-from bucketroute_dataplane.shell.config_words import (
-    acknowledgement,
-    refusal,
-    report_entry,
-    version_of,
-)
-from bucketroute_dataplane.shell.credential_events import CredentialKey, ExchangeReport
+from bucketroute_dataplane.shell.config_words import acknowledgement, refusal, version_of
+from bucketroute_dataplane.shell.memory import no_collections
 from bucketroute_snapshot import Snapshot, SnapshotFormatError, SnapshotSecrets
-from bucketroute_snapshot.update import (
-    ACK_PATH,
-    REPORT_PATH,
-    ConfigVersion,
-)
+from bucketroute_snapshot.update import ACK_PATH, ConfigVersion
 
 log = logging.getLogger("bucketroute.dataplane.config")
 
 WAIT_SECONDS = 55
 SHORTEST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 30.0
-REPORTED_EVERY_SECONDS = 5.0
 # Anybody can send tokens with unknown keys.
 ASKED_EVERY_SECONDS = 10.0
 
@@ -53,7 +42,7 @@ ASKED_EVERY_SECONDS = 10.0
 class SnapshotTarget(Protocol):
     """What serves snapshots: `SnapshotStore`."""
 
-    def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+    async def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
         """Raises if it cannot serve it, and then serves what it did before."""
         ...
 
@@ -116,7 +105,7 @@ class ConfigChannel:
             if held is not None:
                 found.append((source, held))
         for source, held in sorted(found, key=lambda item: item[1].version, reverse=True):
-            if self._serve(held):
+            if await self._serve(held):
                 self.source = source
                 # A boot snapshot has no secrets, and its version may well be the newest there is.
                 self._wants_full = held.secrets is None
@@ -171,7 +160,8 @@ class ConfigChannel:
     async def _take(self, lines: list[bytes]) -> None:
         """Raises: ChannelError to make the next poll wait, where what came cannot be served."""
         try:
-            held = await read_update(lines, self.held)
+            with no_collections():
+                held = await read_update(lines, self.held)
         except UnknownBaseError:
             self._wants_full = True
             return
@@ -181,7 +171,7 @@ class ConfigChannel:
         was_full, self._wants_full = self._wants_full, False
         if self.held is not None and held.version <= self.held.version and not was_full:
             return
-        if not self._serve(held):
+        if not await self._serve(held):
             self._unsent = acknowledgement(held, status="rejected")
             raise ChannelError("the snapshot cannot be served")
         self.source = ConfigSource.OPERATOR
@@ -203,9 +193,9 @@ class ConfigChannel:
             self._unsent = refusal(version)
         raise ChannelError("the snapshot was refused") from exc
 
-    def _serve(self, held: HeldConfig) -> bool:
+    async def _serve(self, held: HeldConfig) -> bool:
         try:
-            self._target.swap(held.snapshot, held.secrets or SnapshotSecrets())
+            await self._target.swap(held.snapshot, held.secrets or SnapshotSecrets())
         except Exception:
             # Whatever it is, requests go on with what is there, and the operator is told.
             log.exception("a snapshot cannot be served version=%s", held.version)
@@ -226,70 +216,6 @@ class ConfigChannel:
         """Full jitter: after an outage thousands of data planes must not come at once."""
         limit = min(LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS * 2.0**self._failures)
         return SHORTEST_BACKOFF_SECONDS + self._jitter() * (limit - SHORTEST_BACKOFF_SECONDS)
-
-
-class CredentialReporter:
-    """Implements `CredentialObserver`: tells the operator how each route's credentials stand.
-
-    On change only, and at most every five seconds. A new leader knows nothing, so after a change of
-    epoch everything is told again.
-    """
-
-    def __init__(
-        self,
-        client: ConfigClient,
-        channel: ConfigChannel,
-        health: Callable[[], Iterable[RouteHealth]],
-        *,
-        clock: Clock,
-    ) -> None:
-        self._client = client
-        self._channel = channel
-        self._health = health
-        self._clock = clock
-        self._changed = asyncio.Event()
-        self._told: dict[str, RouteHealth] = {}
-        self._epoch: int | None = None
-
-    def exchanged(self, report: ExchangeReport) -> None:
-        self._changed.set()
-
-    def waited(self, key: CredentialKey, *, seconds: float, served: bool) -> None:
-        pass
-
-    def dropped(self, key: CredentialKey) -> None:
-        self._changed.set()
-
-    def changed(self) -> None:
-        """To be called after each swap: routes come and go with it."""
-        self._changed.set()
-
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.tell()
-            except ChannelError as exc:
-                log.info("a report was not taken: %s", exc)
-                self._changed.set()
-            await self._clock.sleep(REPORTED_EVERY_SECONDS)
-
-    async def tell(self) -> None:
-        """Sends what is new. Raises: ChannelError."""
-        held = self._channel.held
-        if held is None:
-            return
-        if held.version.epoch != self._epoch:
-            self._told = {}
-        current = {item.route: item for item in self._health()}
-        news = [item for route, item in current.items() if self._told.get(route) != item]
-        if news:
-            await self._client.post(
-                REPORT_PATH, {"credentials": [report_entry(item) for item in news]}
-            )
-        self._told, self._epoch = current, held.version.epoch
 
 
 async def _load(path: Path) -> HeldConfig | None:

@@ -12,12 +12,12 @@ import gzip
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from time import perf_counter
 
+from bucketroute_dataplane.shell.slices import Slices
 from bucketroute_snapshot import (
     Route,
     Snapshot,
@@ -36,7 +36,6 @@ from bucketroute_snapshot.update import (
     with_route_count,
 )
 
-SLICE_SECONDS = 0.004
 _DISK_COMPRESSION_LEVEL = 1
 _PREAMBLE_LINES = 3
 
@@ -66,22 +65,6 @@ class HeldConfig:
     snapshot: Snapshot
     secrets: SnapshotSecrets | None
     rejected: tuple[RejectedRoute, ...] = ()
-
-
-class Slices:
-    """`pause()` between two small steps gives the loop away when a slice is used up."""
-
-    def __init__(
-        self, *, seconds: float = SLICE_SECONDS, clock: Callable[[], float] = perf_counter
-    ) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._end = clock() + seconds
-
-    async def pause(self) -> None:
-        if self._clock() >= self._end:
-            await asyncio.sleep(0)
-            self._end = self._clock() + self._seconds
 
 
 async def read_update(
@@ -144,10 +127,13 @@ async def _decode(header: bytes, lines: Sequence[bytes], slices: Slices) -> _Dec
     except _BadLineError:
         good, rejected = await _sort_out(header, lines, slices)
         snapshot = await _decode_all(header, good, slices)
+    await slices.pause()
     routes = {(route.namespace, route.name): route for route in snapshot.routes}
+    await slices.pause()
     if len(routes) != len(good):
         raise SnapshotFormatError("a route comes twice")
     by_key = dict(zip(routes, good, strict=True))
+    await slices.pause()
     by_key |= {_key(item.route): line for item, line in rejected}
     return _Decoded(
         settings_snapshot=replace(snapshot, routes=()),
@@ -205,18 +191,19 @@ async def _merge(
     replaced = gone | decoded.lines.keys()
     lines = {key: line for key, line in base.lines.items() if key not in gone}
     lines.update(decoded.lines)
+    await slices.pause()
+    lines = dict(sorted(lines.items()))
+    await slices.pause()
     routes = {(route.namespace, route.name): route for route in base.snapshot.routes}
     await slices.pause()
     for key in replaced:
         routes.pop(key, None)
     routes.update(decoded.routes)
     await slices.pause()
+    routes = dict(sorted(routes.items(), key=lambda item: item[0]))
+    await slices.pause()
     kept = tuple(item for item in base.rejected if _key(item.route) not in replaced)
-    return _Merged(
-        lines=dict(sorted(lines.items())),
-        routes=dict(sorted(routes.items(), key=lambda item: item[0])),
-        rejected=kept + decoded.rejected,
-    )
+    return _Merged(lines=lines, routes=routes, rejected=kept + decoded.rejected)
 
 
 async def _digest(header: bytes, lines: Iterable[bytes], slices: Slices) -> str:

@@ -35,6 +35,7 @@ class S3Front:
     """Serves client streams."""
 
     def __init__(self, services: Services) -> None:
+        self.is_leaving = False
         self._services = services
         self._next_id = _request_ids()
         self._tasks: set[asyncio.Task[None]] = set()

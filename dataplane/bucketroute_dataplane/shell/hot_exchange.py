@@ -74,7 +74,7 @@ class HotExchange(DirectRelay):
             or length is None
             or passing is None
             or not self.is_upload_complete
-            or not self._client.is_in_step
+            or not (self._client.keep_alive and self._client.is_in_step)
         ):
             self._become_ordinary()
             super().on_response_head(status, headers, length)

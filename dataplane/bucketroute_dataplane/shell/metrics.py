@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -58,9 +58,10 @@ class _Cell:
 
 
 class Metrics(Collector):
-    """All of them, in one registry of their own."""
+    """All of them, in one registry of their own. `dropped_lines` are those of the access log."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, dropped_lines: Callable[[], int] = lambda: 0) -> None:
+        self._dropped_lines = dropped_lines
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self.in_flight = 0
@@ -93,9 +94,15 @@ class Metrics(Collector):
             ("routes", "Routes in the served snapshot.", self.route_count),
         ):
             yield GaugeMetricFamily(PREFIX + name, text, value=value)
-        yield CounterMetricFamily(
-            PREFIX + "snapshot_swaps", "Snapshots applied.", value=self.snapshot_swaps
-        )
+        for name, text, value in (
+            ("snapshot_swaps", "Snapshots applied.", self.snapshot_swaps),
+            (
+                "access_log_dropped_lines",
+                "Lines of the access log that nobody took in time.",
+                self._dropped_lines(),
+            ),
+        ):
+            yield CounterMetricFamily(PREFIX + name, text, value=value)
 
     def _of_requests(self) -> Iterator[Family]:
         requests = CounterMetricFamily(

@@ -14,12 +14,9 @@ from pathlib import Path
 from bucketroute_dataplane.settings import PodSettings
 from bucketroute_dataplane.shell.admin import AdminServer
 from bucketroute_dataplane.shell.clock import SystemClock
-from bucketroute_dataplane.shell.config_channel import (
-    ConfigChannel,
-    ConfigFiles,
-    CredentialReporter,
-)
+from bucketroute_dataplane.shell.config_channel import ConfigChannel, ConfigFiles
 from bucketroute_dataplane.shell.config_client import ConfigClient, OperatorAddress
+from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_dataplane.shell.server import DataplaneServer, dataplane
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
@@ -71,7 +68,8 @@ async def _listen(settings: PodSettings, services: Services, stop: asyncio.Event
     await server.start()
     _LOGGER.info("listening s3=%s:%d probes=%s:%d", *server.address, *admin.address)
     await stop.wait()
-    _LOGGER.info("draining seconds=%g", settings.dataplane.drain_seconds)
+    own = settings.dataplane
+    _LOGGER.info("ending lame_duck=%g drain=%g", own.lame_duck_seconds, own.drain_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):  # the second one ends at once
         asyncio.get_running_loop().add_signal_handler(number, server.hurry)
     await server.stop()

@@ -24,6 +24,8 @@ ADMIN_PREFIX = b"/-/"
 # Of a head, or of anything else that is no body: trailers, the extensions of chunks.
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 30.0
+# For a client that was promised a connection which lives on, while the process ends.
+LAST_REQUEST_SECONDS = 1
 
 _LOGGER = logging.getLogger("bucketroute.dataplane")
 
@@ -61,6 +63,18 @@ class S3Protocol(ClientSocket):
         for stream in {self._running, self._arriving}:
             if stream is not None and not stream.response_complete:
                 stream.lost()
+
+    @property
+    def is_leaving(self) -> bool:
+        return self.front.is_leaving
+
+    def shutdown(self) -> None:
+        """As uvicorn's, but an answer ends as its head says: a client that was not told of the
+        end may be sending its next request already."""
+        if self._running is not None and self._is_serving():
+            self.timeout_keep_alive = LAST_REQUEST_SECONDS
+        else:
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         if self.is_discarding:
@@ -175,6 +189,7 @@ class S3Protocol(ClientSocket):
             client_address=self.address,
         )
         if is_upgrade:
+            self.is_framed = False
             self._raw_body_bytes = int(head.get(b"content-length") or 0)
         return ClientStream(
             self,
@@ -197,14 +212,6 @@ class S3Protocol(ClientSocket):
             super().on_message_complete()
         elif not self._raw_body_bytes:
             self._arriving.feed_end()
-
-    def plain_transport(self) -> asyncio.Transport | None:
-        return None if self.scheme == "https" or self._raw_body_bytes else self.transport
-
-    def skip_body(self) -> None:
-        # The old parser waits for a body that it will never see.
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def on_response_complete(self) -> None:
         """The next request, unless the client has yet to read what it has been answered."""

@@ -7,9 +7,8 @@ import contextlib
 import os
 import random
 import socket
-import sys
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from math import ceil
 from time import perf_counter, time
@@ -34,12 +33,14 @@ from bucketroute_dataplane.shell.front import S3Front
 from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.jwks import JwksClient
 from bucketroute_dataplane.shell.limits import RouteLimits
+from bucketroute_dataplane.shell.line_writer import LineWriter
 from bucketroute_dataplane.shell.memory import collect_rarely, return_freed_buffers
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.protocol import s3_protocol
 from bucketroute_dataplane.shell.services import Services
-from bucketroute_dataplane.shell.snapshots import SnapshotStore
+from bucketroute_dataplane.shell.serving_certificate import ServingCertificate
+from bucketroute_dataplane.shell.snapshots import Commit, SnapshotStore
 from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
 from bucketroute_dataplane.shell.watchdog import Watchdog
@@ -74,20 +75,21 @@ async def dataplane(
     )
     issuer_keys = IssuerKeys(JwksClient(clock=clock), clock=clock)
     ring = SealingRing((), os.urandom)
+    writer = LineWriter()
     services = Services(
         settings=settings,
         store=store,
         watchdog=watchdog,
         pools=UpstreamPools(watchdog),
         credentials=BackendCredentials(cache=cache, health=health),
-        metrics=Metrics(),
+        metrics=Metrics(dropped_lines=lambda: writer.dropped_lines),
         clock=perf_counter,
         epoch=time,
         limits=RouteLimits(perf_counter),
         ring=ring,
         issuer_keys=issuer_keys,
         trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
-        access_log=AccessLog(sys.stdout, now=time),
+        access_log=AccessLog(writer.write, now=time),
     )
     _follow_snapshots(services, sts)
     sweeper = asyncio.create_task(watchdog.run())
@@ -98,6 +100,7 @@ async def dataplane(
         with contextlib.suppress(asyncio.CancelledError):
             await sweeper
         services.access_log.flush()
+        await asyncio.to_thread(writer.close)
         services.pools.close()
         await services.credentials.close()
         await sts.close()
@@ -110,10 +113,6 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
         sts.update_ca_bundles(bundles)
         services.pools.set_ca_bundles({bundle.name: bundle.pem for bundle in bundles})
         services.credentials.update_secrets(secrets)
-        services.credentials.update_routes(
-            [entry.route for entry in index.entries],
-            prefetch=services.settings.prefetch_credentials,
-        )
         keys = [b64decode(key.reveal()) for key in secrets.sealing_keys]
         services.ring = SealingRing(keys, os.urandom)
         services.issuer_keys.update(index.settings)
@@ -122,7 +121,14 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
         services.metrics.route_count = len(index.entries)
         services.metrics.snapshot_swaps += 1
 
+    def prepare(index: RouteIndex) -> Generator[None, None, Commit]:
+        routes = [entry.route for entry in index.entries]
+        return services.credentials.prepare_routes(
+            routes, prefetch=services.settings.prefetch_credentials
+        )
+
     services.store.subscribe(apply)
+    services.store.prepare_by(prepare)
 
 
 def _trust(settings: ClassSettings, ring: SealingRing, issuer_keys: IssuerKeys) -> Trust:
@@ -138,17 +144,19 @@ class DataplaneServer:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._is_draining = False
+        self._is_hurried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         settings = services.settings
         self._socket = listening_socket(settings.listen_host, settings.listen_port)
-        front = S3Front(services)
+        self._front = S3Front(services)
+        self._certificate = certificate = _certificate(settings)
+        self._following: asyncio.Task[None] | None = None
         self._server = QuietServer(
             uvicorn.Config(
                 probes_app(is_ready=self.is_ready)
                 if settings.admin_host
                 else admin_app(services.metrics, is_ready=self.is_ready),
-                http=s3_protocol(front, services.watchdog),
+                http=s3_protocol(self._front, services.watchdog),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -159,8 +167,7 @@ class DataplaneServer:
                 backlog=BACKLOG,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=ceil(settings.drain_seconds),
-                ssl_certfile=settings.tls_certificate,
-                ssl_keyfile=settings.tls_key,
+                ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             )
         )
 
@@ -177,26 +184,41 @@ class DataplaneServer:
             if self._task.done():
                 await self._task
             await asyncio.sleep(0.005)
+        if self._certificate is not None:
+            self._following = asyncio.create_task(self._certificate.follow())
 
     async def stop(self) -> None:
-        """Refuses new connections, lets requests in flight finish for `drain_seconds`."""
-        self._is_draining = True
+        """Takes requests for `lame_duck_seconds` more, each as the last one of its connection; then
+        refuses new connections and lets requests in flight finish for `drain_seconds`."""
+        self._front.is_leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._services.settings.lame_duck_seconds):
+                await self._is_hurried.wait()
         self._server.should_exit = True
         if self._task is not None:
             await self._task
         self.hurry()
+        if self._following is not None:
+            self._following.cancel()
         if self._server.server_state.tasks:
             # uvicorn cancels what took too long, but does not wait for it to be logged.
             await asyncio.wait(self._server.server_state.tasks, timeout=1.0)
 
     def hurry(self) -> None:
         """Cuts off what is in flight; a `stop()` that waits for it need not any more."""
+        self._is_hurried.set()
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
         self._server.force_exit = True
 
     def is_ready(self) -> bool:
-        return self._services.store.index is not None and not self._is_draining
+        return self._services.store.index is not None and not self._front.is_leaving
+
+
+def _certificate(settings: DataplaneSettings) -> ServingCertificate | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return ServingCertificate(settings.tls_certificate, settings.tls_key)
 
 
 class QuietServer(uvicorn.Server):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 
 from bucketroute_dataplane.core.resolve import RouteIndex
+from bucketroute_dataplane.shell.memory import no_collections
+from bucketroute_dataplane.shell.slices import Slices
 from bucketroute_snapshot import Snapshot, SnapshotSecrets
 
 Listener = Callable[[RouteIndex, SnapshotSecrets], None]
+# Part of the swap itself, so it is to be quick; what it returns is work for afterwards.
+Commit = Callable[[], Iterable[None]]
+Preparation = Callable[[RouteIndex], Generator[None, None, Commit]]
 
 
 class SnapshotStore:
@@ -18,16 +23,37 @@ class SnapshotStore:
         self.index: RouteIndex | None = None
         self.snapshot: Snapshot | None = None
         self._listeners: list[Listener] = []
+        self._preparations: list[Preparation] = []
 
     def subscribe(self, listener: Listener) -> None:
         """`listener` is called before each swap with what is about to be served."""
         self._listeners.append(listener)
 
-    def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
-        """Serves a new snapshot from the next request on."""
-        index = RouteIndex(snapshot, secrets)
+    def prepare_by(self, preparation: Preparation) -> None:
+        """For what depends on every route: made ready in small steps, taken up with the swap."""
+        self._preparations.append(preparation)
+
+    async def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+        """Serves a new snapshot once it is prepared, which takes turns with requests.
+
+        One swap at a time. Raises whatever a listener raises, and then nothing has changed.
+        """
+        slices = Slices()
+        with no_collections():
+            for _ in self._steps(snapshot, secrets):
+                await slices.pause()
+
+    def _steps(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> Iterable[None]:
+        index = yield from RouteIndex.in_steps(snapshot, secrets, self.index)
+        commits = []
+        for prepare in self._preparations:
+            commits.append((yield from prepare(index)))
+        # From here to the swap in one piece.
         for listener in self._listeners:
             listener(index, secrets)
+        followups = [commit() for commit in commits]
         self.index, self.snapshot = index, snapshot
         # A snapshot lives long and has no cycles: keep the collector from walking it each time.
         gc.freeze()
+        for followup in followups:
+            yield from followup

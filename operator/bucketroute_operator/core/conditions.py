@@ -21,11 +21,15 @@ _WORDS = {True: "True", False: "False", None: "Unknown"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteOutcome:
-    """One route as of now. `version` is that of the first snapshot that has it as it is."""
+    """One route as of now. `version` is that of the first snapshot that has it as it is.
+
+    `awaits_credentials`: whether the data planes' first word on its credentials is about to come.
+    """
 
     result: RouteResult
     programmed: Outcome
     credential_ready: Outcome
+    awaits_credentials: bool = False
     version: str = ""
     endpoint: str = ""
 
@@ -56,7 +60,7 @@ def route_status(outcome: RouteOutcome, before: Status, now: str) -> dict[str, o
         "Programmed": outcome.programmed,
         "CredentialReady": outcome.credential_ready,
     }
-    outcomes["Ready"] = _ready(outcomes)
+    outcomes["Ready"] = _ready(outcomes, awaits_credentials=outcome.awaits_credentials)
     status: dict[str, object] = {
         "observedGeneration": result.metadata.generation,
         "conditions": _conditions(outcomes, result.metadata.generation, before, now),
@@ -113,13 +117,13 @@ def condition_of(status: Status, kind: str) -> Mapping[str, object] | None:
     return _by_type(status).get(kind)
 
 
-def _ready(outcomes: Mapping[str, Outcome]) -> Outcome:
+def _ready(outcomes: Mapping[str, Outcome], *, awaits_credentials: bool) -> Outcome:
     for kind in ("Accepted", "ResolvedRefs", "Programmed"):
         if outcomes[kind].status != "True":
             failing = outcomes[kind]
             return Outcome(status="False", reason=failing.reason, message=failing.message)
     credential = outcomes["CredentialReady"]
-    if credential.status == "False":
+    if credential.status == "False" or (credential.status == "Unknown" and awaits_credentials):
         return credential
     return Outcome(status="True", reason="Ready", message="The route can be used.")
 

@@ -120,8 +120,10 @@ class CertificateStore:
 
 
 def _certificates(secret: Json) -> Certificates | None:
-    """None if the Secret is not ours or damaged: then all is made anew."""
+    """None if the Secret is empty, as the chart makes it, or damaged: then all is made anew."""
     data = secret.get("data") or {}
+    if not data:
+        return None
     try:
         values = {name: base64.b64decode(value).decode() for name, value in data.items()}
         following = values.get("next-ca.crt")

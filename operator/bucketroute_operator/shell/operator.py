@@ -15,7 +15,7 @@ from bucketroute_operator.shell.certificate_store import CertificateStore
 from bucketroute_operator.shell.channel import Channels
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
 from bucketroute_operator.shell.config_server import ConfigServer
-from bucketroute_operator.shell.default_class import ensure_default_class
+from bucketroute_operator.shell.default_class import ensure_default_class, refresh_endpoint
 from bucketroute_operator.shell.events import Events
 from bucketroute_operator.shell.gateway_pods import GatewayPods
 from bucketroute_operator.shell.handlers import Inbox, Watch
@@ -208,7 +208,7 @@ class Operator:
                 await self._list()
 
     async def _keep_polling(self) -> None:
-        """What is not watched: referred Secrets and ConfigMaps, our own keys."""
+        """What is not watched: referred Secrets and ConfigMaps, our own keys, our own Service."""
         while True:
             await asyncio.sleep(POLL_EVERY_SECONDS)
             changed = await self._references.refresh(self._store, only_new=False)
@@ -216,6 +216,8 @@ class Operator:
                 changed = await self._sealing_keys.refresh() or changed
             except KubeError as exc:
                 log.warning("the sealing keys could not be refreshed: %s", exc)
+            if self._settings.default_class:
+                await refresh_endpoint(self._kube, self._settings)
             if changed:
                 self._reconciler.changed(Change.CONTENT)
 

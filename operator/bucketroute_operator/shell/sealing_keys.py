@@ -97,8 +97,11 @@ class SealingKeys:
 
 
 def _ring(secret: Json) -> KeyRing | None:
-    """None if it is damaged: new keys end open sessions, which log in again."""
+    """None if it is empty, as the chart makes it, or damaged: new keys end open sessions, which
+    log in again."""
     data = secret.get("data") or {}
+    if not data:
+        return None
     try:
         values = {name: base64.b64decode(value).decode() for name, value in data.items()}
         ring = KeyRing(

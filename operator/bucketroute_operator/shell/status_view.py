@@ -35,6 +35,9 @@ from bucketroute_snapshot import WebIdentityAuth
 # A route that was just published is left alone for a moment, so that one write tells that it is
 # programmed instead of two.
 SETTLED_AFTER_SECONDS = 2.0
+# A new route's credentials are asked for as it is published, and refused or not within seconds. So
+# long it is not said to be ready: whoever waits for that is about to use it.
+CREDENTIALS_WITHIN_SECONDS = 30.0
 # Pods reconnect to a new leader within a poll; until then their silence means nothing.
 WARM_UP_SECONDS = 60.0
 
@@ -84,17 +87,22 @@ class StatusView:
     def route(self, result: RouteResult, view: ClassView | None, before: Status) -> RouteOutcome:
         if result.state is None or view is None:
             return RouteOutcome(result=result, programmed=NOT_SERVED, credential_ready=NOT_NEEDED)
-        key = (result.metadata.namespace, result.metadata.name)
+        key = _key(result)
         version = view.rollout.versions.get(key)
         outcome = programmed("/".join(key), version, view.fleet)
         if view.fleet.unheard_count and outcome.status != "True" and self._is_warming_up():
             was = condition_of(before, "Programmed")
             if before.get("configVersion") == str(version) and was and was["status"] == "True":
                 outcome = PROGRAMMED
+        credential = self._credential(key, view, before)
+        is_untold = credential.status == "Unknown" and view.fleet.is_required
         return RouteOutcome(
             result=result,
             programmed=outcome,
-            credential_ready=self._credential(key, view, before),
+            credential_ready=credential,
+            awaits_credentials=is_untold
+            and self._credentials_due_seconds(key, view) > 0
+            and not _was_ready(before, result.metadata.generation),
             version="" if version is None else str(version),
             endpoint=view.endpoint,
         )
@@ -125,12 +133,25 @@ class StatusView:
     def settling_seconds(self, outcome: RouteOutcome, view: ClassView | None) -> float:
         """How long a route that only waits for its data planes may still be left alone."""
         is_waiting = outcome.programmed.reason in ("Pending", "PartiallyProgrammed")
-        result = outcome.result
-        key = (result.metadata.namespace, result.metadata.name)
-        version = None if view is None else view.rollout.versions.get(key)
-        if view is None or version is None or not is_waiting:
+        if view is None or not is_waiting:
             return 0.0
-        return view.rollout.published_at(version) + SETTLED_AFTER_SECONDS - self._clock()
+        return self._seconds_until(SETTLED_AFTER_SECONDS, _key(outcome.result), view)
+
+    def patience_seconds(self, outcome: RouteOutcome, view: ClassView | None) -> float | None:
+        """When to look again at a route that awaits its credentials; None for any other."""
+        if view is None or not outcome.awaits_credentials:
+            return None
+        return self._credentials_due_seconds(_key(outcome.result), view)
+
+    def _credentials_due_seconds(self, key: RouteKey, view: ClassView) -> float:
+        return self._seconds_until(CREDENTIALS_WITHIN_SECONDS, key, view)
+
+    def _seconds_until(self, limit: float, key: RouteKey, view: ClassView) -> float:
+        """What is left of `limit` seconds since the route was published as it is."""
+        version = view.rollout.versions.get(key)
+        if version is None:
+            return 0.0
+        return view.rollout.published_at(version) + limit - self._clock()
 
     def _credential(self, key: RouteKey, view: ClassView, before: Status) -> Outcome:
         if key not in view.needs_role:
@@ -162,6 +183,18 @@ class StatusView:
 
     def _is_warming_up(self) -> bool:
         return self._clock() - self._began < WARM_UP_SECONDS
+
+
+def _key(result: RouteResult) -> RouteKey:
+    return (result.metadata.namespace, result.metadata.name)
+
+
+def _was_ready(before: Status, generation: int) -> bool:
+    ready = condition_of(before, "Ready")
+    return ready is not None and (ready["status"], ready["observedGeneration"]) == (
+        "True",
+        generation,
+    )
 
 
 def tally(

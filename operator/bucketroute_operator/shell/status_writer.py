@@ -128,6 +128,9 @@ class StatusWriter:
             self._compared[result.metadata.uid] = compared
             tally(counts, result.class_name, compared.status)
             programmed_counts[result.class_name] += outcome.programmed.status == "True"
+            patience = self._view.patience_seconds(outcome, view)
+            if patience is not None:
+                todo.again_in(patience)
             if not compared.is_same:
                 wait = self._view.settling_seconds(outcome, view)
                 if wait > 0:

@@ -1,4 +1,4 @@
-"""The data path outlives the operator: nothing that is served waits for it."""
+"""What is served outlives its processes: the operator, a gateway, all of them at once."""
 
 import time
 from collections.abc import Iterator
@@ -6,11 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from bucketroute_testing.cluster import SYSTEM_NAMESPACE, Cluster, Installation, wait_until
-from bucketroute_testing.workloads import PROGRAMMED_SECONDS, Workload, route
+from bucketroute_testing.workloads import PROGRAMMED_SECONDS, ClientPod, Workload, route
 
 OPERATOR = "deployment/bucketroute-operator"
+GATEWAY = "deployment/bucketroute-gateway"
 OF_OPERATOR = "app.kubernetes.io/component=operator"
 OF_GATEWAY = "app.kubernetes.io/component=gateway"
+OF_BOTH = "app.kubernetes.io/component in (operator, gateway)"
 SIZE = 4096
 KEY = "public/object"
 # Back-off of the gateways' polls, at most, and some time to log in.
@@ -43,11 +45,16 @@ def operator_back(bucketroute: Installation) -> Iterator[None]:
     """Whatever happens, the next test has an operator."""
     yield
     system(bucketroute.cluster, "scale", OPERATOR, "--replicas=1")
-    system(bucketroute.cluster, "rollout", "status", OPERATOR, "--timeout=90s", seconds=100)
+    rolled_out(bucketroute.cluster, OPERATOR)
 
 
 def system(cluster: Cluster, *arguments: str, seconds: float = 60) -> str:
     return cluster.kubectl("--namespace", SYSTEM_NAMESPACE, *arguments, seconds=seconds)
+
+
+def rolled_out(cluster: Cluster, *deployments: str) -> None:
+    for name in deployments:
+        system(cluster, "rollout", "status", name, "--timeout=90s", seconds=100)
 
 
 def version(cluster: Cluster) -> tuple[int, ...]:
@@ -56,24 +63,37 @@ def version(cluster: Cluster) -> tuple[int, ...]:
     return tuple(int(part) for part in status["configVersion"].split("."))
 
 
-def test_no_request_fails_while_the_operator_is_killed_and_comes_back(
-    bucketroute: Installation, team: str, public: str
-) -> None:
-    cluster = bucketroute.cluster
-    before = version(cluster)
-    reader = Workload(bucketroute=bucketroute, namespace=team, service_account="reporter").pod(
+def digest(cluster: Cluster) -> str:
+    """Of the published snapshot's content."""
+    return str(cluster.get("bucketrouteclass", "default")["status"]["configDigest"])
+
+
+def reader(
+    bucketroute: Installation, team: str, public: str, *, per_second: int, seconds: int
+) -> ClientPod:
+    """Reads the public object without ever trying twice."""
+    reporter = Workload(bucketroute=bucketroute, namespace=team, service_account="reporter")
+    return reporter.pod(
         "reader",
         "read_steadily",
         ENDPOINT=bucketroute.endpoint,
         OBJECT=public,
         SIZE=str(SIZE),
-        PER_SECOND="500",
-        SECONDS="20",
+        PER_SECOND=str(per_second),
+        SECONDS=str(seconds),
     )
-    reader.start(cluster)
+
+
+def test_no_request_fails_while_the_operator_is_killed_and_comes_back(
+    bucketroute: Installation, team: str, public: str
+) -> None:
+    cluster = bucketroute.cluster
+    before = version(cluster)
+    pod = reader(bucketroute, team, public, per_second=500, seconds=20)
+    pod.start(cluster)
     system(cluster, "delete", "pod", "-l", OF_OPERATOR, "--grace-period=0", "--force")
-    system(cluster, "rollout", "status", OPERATOR, "--timeout=90s", seconds=100)
-    read = reader.end(cluster).value()
+    rolled_out(cluster, OPERATOR)
+    read = pod.end(cluster).value()
     assert read["failed"] == 0, read
     assert read["sent"] >= 2000
     after = wait_until(lambda: version(cluster), lambda found: found > before, seconds=60)
@@ -91,16 +111,8 @@ def test_gateway_pods_that_start_without_the_operator_become_ready_and_serve(
     system(cluster, "delete", "pod", "-l", OF_GATEWAY, "--wait=true", seconds=120)
     ready = ("wait", "--for=condition=Ready", "pod", "-l", OF_GATEWAY, "--timeout=60s")
     system(cluster, *ready, seconds=70)
-    reader = reporter.run(
-        "reader",
-        "read_steadily",
-        ENDPOINT=bucketroute.endpoint,
-        OBJECT=public,
-        SIZE=str(SIZE),
-        PER_SECOND="20",
-        SECONDS="3",
-    ).value()
-    assert (reader["failed"], reader["sent"] > 20) == (0, True), reader
+    read = reader(bucketroute, team, public, per_second=20, seconds=3).run(cluster).value()
+    assert (read["failed"], read["sent"] > 20) == (0, True), read
 
     system(cluster, "scale", OPERATOR, "--replicas=1")
     deadline = time.monotonic() + RECONNECT_SECONDS
@@ -110,3 +122,34 @@ def test_gateway_pods_that_start_without_the_operator_become_ready_and_serve(
         ).value()
     ):
         assert time.monotonic() < deadline, found
+
+
+def test_no_request_fails_while_gateways_and_operator_are_rolled(
+    bucketroute: Installation, team: str, public: str
+) -> None:
+    cluster = bucketroute.cluster
+    before = version(cluster)
+    old = system(cluster, "get", "pods", "-l", OF_GATEWAY, "-o", "name").split()
+    pod = reader(bucketroute, team, public, per_second=200, seconds=150)
+    pod.start(cluster)
+    system(cluster, "rollout", "restart", GATEWAY, OPERATOR)
+    rolled_out(cluster, GATEWAY, OPERATOR)
+    system(cluster, "wait", "--for=delete", *old, "--timeout=60s", seconds=70)
+    read = pod.stop(cluster).value()
+    assert read["failed"] == 0, read
+    assert read["sent"] >= 500
+    wait_until(lambda: version(cluster), lambda found: found > before, seconds=60)
+
+
+def test_when_all_is_killed_at_once_the_same_comes_back_under_a_higher_version(
+    bucketroute: Installation, team: str, public: str
+) -> None:
+    cluster = bucketroute.cluster
+    before, content = version(cluster), digest(cluster)
+    system(cluster, "delete", "pod", "-l", OF_BOTH, "--grace-period=0", "--force")
+    rolled_out(cluster, GATEWAY, OPERATOR)
+    read = reader(bucketroute, team, public, per_second=20, seconds=3).run(cluster).value()
+    assert (read["failed"], read["sent"] > 20) == (0, True), read
+    after = wait_until(lambda: version(cluster), lambda found: found > before, seconds=60)
+    assert after[0] > before[0]
+    assert digest(cluster) == content

@@ -203,6 +203,41 @@ async def test_a_pod_serves_what_the_operator_sends_and_after_a_restart_what_it_
     await asyncio.to_thread(serve, free_port())
 
 
+async def test_a_grant_that_was_taken_away_is_refused_from_the_acknowledgement_on(
+    operator: OperatorEnd, folder: Path, wire: WireBackend, issuer: OidcIssuer
+) -> None:
+    """On an open session, without a new login."""
+    granted = route_to(wire, issuer)
+    (route,) = granted.routes
+    operator.publish("1.1", granted, SECRETS)
+    token = operator.address().token_file
+    with running_pod(folder, operator_port=operator.port, ca=operator.ca_file, token=token) as pod:
+        is_ready = partial(wait_until, lambda: pod.probe("ready") == 0, what="readiness")
+        await asyncio.to_thread(is_ready, deadline_seconds=10)
+        session = await asyncio.to_thread(pod.log_in, issuer.mint(SUBJECT, "bucketroute"))
+        with closing(s3_client(pod.endpoint, session)) as s3:
+            write = partial(s3.put_object, Bucket=BUCKET, Key="k", Body=b"through the pod")
+            await asyncio.to_thread(write)
+            revoked = replace(route, access=(), generation=2)
+            operator.publish("1.2", replace(granted, routes=(revoked,)), SECRETS)
+            has_acknowledged = partial(
+                wait_until,
+                lambda: applied(operator) == ConfigVersion(epoch=1, counter=2),
+                what="acknowledgement",
+            )
+            await asyncio.to_thread(has_acknowledged, deadline_seconds=10)
+            with pytest.raises(ClientError) as caught:
+                await asyncio.to_thread(write)
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+    assert len(wire.requests("PUT")) == 1
+
+
+def applied(operator: OperatorEnd) -> ConfigVersion | None:
+    """The version that the pod has said to serve."""
+    state = operator.channel.state_of("pod-1")
+    return None if state is None else state.applied
+
+
 @pytest.mark.rule("3.12.24")
 async def test_a_token_with_a_new_key_waits_for_the_operator_to_send_it(
     operator: OperatorEnd, folder: Path, wire: WireBackend, issuer: OidcIssuer
@@ -259,42 +294,3 @@ def test_metrics_are_not_for_clients(folder: Path) -> None:
         assert status_of(f"http://{pod.probes}/metrics") == 200
         assert status_of(f"{pod.endpoint}/-/metrics") == 404
         assert status_of(f"{pod.endpoint}/-/live") == 200
-
-
-def test_a_probe_fails_where_nothing_listens() -> None:
-    address = f"127.0.0.1:{free_port()}"
-    probe = [_PROGRAM, "live", address]
-    done = subprocess.run(probe, check=False, timeout=10, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert address in done.stderr
-
-
-def test_probes_import_no_more_than_sockets() -> None:
-    program = (
-        "import sys; sys.argv = ['x', 'live', '127.0.0.1:1']\n"
-        "from bucketroute_dataplane.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit: print(*sorted(m for m in sys.modules if '.' in m or m == 'asyncio'))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=True, timeout=10, capture_output=True, text=True
-    )
-    names = done.stdout.split()
-    assert "asyncio" not in names
-    assert [name for name in names if name.startswith("bucketroute")] == [
-        "bucketroute_dataplane.__main__"
-    ]
-
-
-def test_wrong_settings_are_told_at_once() -> None:
-    done = subprocess.run(
-        [_PROGRAM, "--listen", "x"],
-        env={"PATH": os.environ["PATH"]},
-        check=False,
-        timeout=10,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    assert "--listen is 'x'" in done.stderr
-    assert "--config-url" in done.stderr

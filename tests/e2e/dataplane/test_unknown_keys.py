@@ -112,7 +112,7 @@ async def bench() -> AsyncIterator[Bench]:
     async with dataplane(DataplaneSettings(listen_port=0), store) as services:
         await services.issuer_keys.close()
         services.issuer_keys = IssuerKeys(issuer, clock=SystemClock())
-        store.swap(Snapshot(settings=class_settings(), routes=(ROUTE,)), SECRETS)
+        await store.swap(Snapshot(settings=class_settings(), routes=(ROUTE,)), SECRETS)
         server = DataplaneServer(services)
         await server.start()
         yield Bench(issuer, server.address[1])

@@ -112,7 +112,7 @@ class RecordingTarget:
         self.served: list[tuple[Snapshot, SnapshotSecrets]] = []
         self.refuses = False
 
-    def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+    async def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
         if self.refuses:
             raise ValueError("this snapshot cannot be served")
         self.served.append((snapshot, secrets))

@@ -125,7 +125,7 @@ class InProcess:
         self.backend = backend
         self.trace = trace
         self.log = io.StringIO()
-        services.access_log = AccessLog(self.log, now=lambda: 1_767_323_045.5)
+        services.access_log = AccessLog(self.log.write, now=lambda: 1_767_323_045.5)
 
     def logged(self) -> str:
         self.services.access_log.flush()
@@ -138,7 +138,7 @@ async def in_process(**settings: Any) -> AsyncIterator[InProcess]:
     backend, store = LoopbackBackend(trace), SnapshotStore()
     configured = DataplaneSettings(**{"listen_port": 0, **settings})
     async with backend.running(), dataplane(configured, store) as services:
-        store.swap(_snapshot(backend.port), _SECRETS)
+        await store.swap(_snapshot(backend.port), _SECRETS)
         yield InProcess(services, backend, trace)
 
 

@@ -24,6 +24,7 @@ from bucketroute_operator.shell.kube_api import (
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.operator import Operator
 from bucketroute_operator.shell.reconciler import Pace
+from bucketroute_snapshot.update import REPORT_PATH
 from bucketroute_testing.config_channel import RecordingTarget
 from bucketroute_testing.kube import FakeKube
 from bucketroute_testing.operator_objects import (
@@ -119,25 +120,34 @@ class Cluster:
     async def gateway(self, *pod_uids: str) -> AsyncIterator[list[RecordingTarget]]:
         """Ready pods of the gateway, connected to the operator."""
         await until(lambda: self.operator is not None and self.operator.config_address is not None)
-        assert self.operator is not None
-        assert self.operator.config_address is not None
-        ca_file = self._directory / "ca.crt"
-        bundle = self.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-ca")
-        ca_file.write_text(bundle["data"]["ca.crt"])
         async with AsyncExitStack() as stack:
-            targets = []
-            for uid in pod_uids:
-                self.kube.reviews[uid] = review_of(pod_uid=uid)
-                token_file = self._directory / uid
-                token_file.write_text(uid)
-                address = OperatorAddress(
-                    url=f"https://localhost:{self.operator.config_address[1]}",
-                    token_file=token_file,
-                    ca_file=ca_file,
-                )
-                targets.append(await stack.enter_async_context(_pod(address)))
+            targets = [
+                await stack.enter_async_context(_pod(self._address(uid))) for uid in pod_uids
+            ]
             self.ready(*pod_uids)
             yield targets
+
+    async def report(self, pod_uid: str, route: str, state: str, code: str) -> None:
+        """What a pod says of a route's credentials."""
+        client = ConfigClient(self._address(pod_uid))
+        entry = {"route": route, "state": state, "code": code, "at": 1.0}
+        await client.post(REPORT_PATH, {"credentials": [entry]})
+        await client.close()
+
+    def _address(self, pod_uid: str) -> OperatorAddress:
+        """The config server, with a token of that pod."""
+        assert self.operator is not None
+        assert self.operator.config_address is not None
+        ca_file, token_file = self._directory / "ca.crt", self._directory / pod_uid
+        bundle = self.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-ca")
+        ca_file.write_text(bundle["data"]["ca.crt"])
+        token_file.write_text(pod_uid)
+        self.kube.reviews[pod_uid] = review_of(pod_uid=pod_uid)
+        return OperatorAddress(
+            url=f"https://localhost:{self.operator.config_address[1]}",
+            token_file=token_file,
+            ca_file=ca_file,
+        )
 
     def ready(self, *pod_uids: str) -> None:
         """What the EndpointSlice controller says."""

@@ -76,6 +76,7 @@ class FakeConnection:
     def __init__(self) -> None:
         self.deadline: float | None = None
         self.loop = asyncio.get_running_loop()
+        self.is_leaving = False
         self.sent = b""
         self.ends: list[str] = []
         self._is_reading = True

@@ -92,6 +92,15 @@ class ClientPod:
         cluster.apply(self.manifest())
         self._await_phase(cluster, "Running", "Succeeded", "Failed")
 
+    def stop(self, cluster: Cluster) -> ClientResult:
+        """Tells a program that looks for /tmp/stop to end; it must not have ended before.
+
+        Raises: CommandError; TimeoutError.
+        """
+        command = ("python3", "-c", "open('/tmp/stop', 'w')")
+        cluster.kubectl("exec", "--namespace", self.namespace, self.name, "--", *command)
+        return self.end(cluster)
+
     def end(self, cluster: Cluster) -> ClientResult:
         """Waits for it, and deletes the pod. Raises: CommandError; TimeoutError."""
         where = ("--namespace", self.namespace)

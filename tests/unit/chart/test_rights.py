@@ -22,13 +22,17 @@ def permissions(role: Json) -> set[tuple[str, ...]]:
     return found
 
 
+OWN_CLASS = {
+    ("bucketroute.io/bucketrouteclasses", "create", ""),
+    ("bucketroute.io/bucketrouteclasses", "update", "default"),
+}
 OPERATOR_IN_THE_CLUSTER = {
     *(
         (f"bucketroute.io/{plural}", verb, "")
         for plural in ("bucketroutes", "bucketbackends", "bucketrouteclasses")
         for verb in ("list", "watch")
     ),
-    ("bucketroute.io/bucketrouteclasses", "create", ""),
+    *OWN_CLASS,
     ("bucketroute.io/bucketroutes/status", "patch", ""),
     ("bucketroute.io/bucketbackends/status", "patch", ""),
     ("bucketroute.io/bucketrouteclasses/status", "patch", ""),
@@ -70,11 +74,9 @@ def test_only_the_operator_has_any_rights() -> None:
                 assert subjects == [("ServiceAccount", "bucketroute-operator")]
 
 
-def test_the_operator_may_create_no_class_where_the_admin_writes_them() -> None:
+def test_the_operator_may_write_no_class_where_the_admin_writes_them() -> None:
     role = of_kind("own-classes", "ClusterRole")["bucketroute-operator"]
-    assert permissions(role) == (
-        OPERATOR_IN_THE_CLUSTER - {("bucketroute.io/bucketrouteclasses", "create", "")}
-    )
+    assert permissions(role) == OPERATOR_IN_THE_CLUSTER - OWN_CLASS
 
 
 def test_tenants_secrets_are_granted_one_by_one_in_their_namespace() -> None:

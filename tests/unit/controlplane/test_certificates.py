@@ -104,6 +104,16 @@ async def test_a_refresh_without_a_change_writes_nothing() -> None:
     assert writes == {call: count for call, count in before.items() if call[0] != "get"}
 
 
+async def test_the_empty_secret_of_the_chart_is_filled_without_alarm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kube = FakeKube()
+    kube.put(SECRETS, {"metadata": {"namespace": OPERATOR_NAMESPACE, "name": SECRET}})
+    await CertificateStore(kube, _settings()).refresh()
+    assert set(kube.peek(SECRETS, OPERATOR_NAMESPACE, SECRET)["data"]) >= {"tls.crt", "ca.key"}
+    assert not caplog.records
+
+
 async def test_a_damaged_secret_is_made_anew() -> None:
     kube = FakeKube()
     data = {"tls.crt": base64.b64encode(b"nothing").decode()}

@@ -45,6 +45,7 @@ def _outcome(
     *conditions: Condition,
     programmed: Outcome = PROGRAMMED,
     credential: Outcome = NOT_NEEDED,
+    awaits_credentials: bool = False,
     generation: int = 3,
 ) -> RouteOutcome:
     result = RouteResult(
@@ -56,7 +57,11 @@ def _outcome(
         resolved=ResolvedReferences(endpoint="https://s3.example.com", region="eu-west-1"),
     )
     return RouteOutcome(
-        result=result, programmed=programmed, credential_ready=credential, version="1.2"
+        result=result,
+        programmed=programmed,
+        credential_ready=credential,
+        awaits_credentials=awaits_credentials,
+        version="1.2",
     )
 
 
@@ -65,6 +70,11 @@ def _outcome(
     [
         (_outcome(ACCEPTED, RESOLVED), "True", "Ready"),
         (_outcome(ACCEPTED, RESOLVED, credential=UNKNOWN), "True", "Ready"),
+        (
+            _outcome(ACCEPTED, RESOLVED, credential=UNKNOWN, awaits_credentials=True),
+            "Unknown",
+            "NotTried",
+        ),
         (_outcome(ACCEPTED, RESOLVED, CONFLICT), "True", "Ready"),
         (_outcome(ACCEPTED, DANGLING, programmed=PENDING), "False", "BackendNotFound"),
         (_outcome(ACCEPTED, RESOLVED, programmed=PENDING), "False", "Pending"),
@@ -73,6 +83,7 @@ def _outcome(
     ids=[
         "all-true",
         "credentials-not-tried",
+        "credentials-about-to-be-tried",
         "only-its-own-namespace",
         "first-failure-counts",
         "not-programmed",

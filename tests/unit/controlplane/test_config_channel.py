@@ -17,9 +17,9 @@ from bucketroute_dataplane.shell.config_channel import (
     ConfigChannel,
     ConfigFiles,
     ConfigSource,
-    CredentialReporter,
 )
 from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
+from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_operator.core.delta import full_update, render
 from bucketroute_snapshot import Secret, SnapshotSecrets
 from bucketroute_snapshot.update import NO_SECRETS
@@ -275,7 +275,12 @@ class FakeHealth:
 
     def __call__(self) -> list[RouteHealth]:
         return [
-            RouteHealth(route=name, state=state, code="Exchanged", at=1.0)
+            RouteHealth(
+                route=name,
+                state=state,
+                code="NotTried" if state == "Unknown" else "Exchanged",
+                at=1.0,
+            )
             for name, state in self.states.items()
         ]
 
@@ -305,13 +310,17 @@ async def test_credentials_are_reported_on_change_and_again_to_a_new_leader(
         reporter = CredentialReporter(client, channel, health, clock=clock)
         health.states = {"team-a/one": "True", "team-a/two": "Unknown"}
         reporter.changed()
-        await reporter.tell()
+        assert await reporter.tell()
+        assert _said(operator) == {"team-a/one": "True"}
         health.states["team-a/two"] = "False"
-        await reporter.tell()
+        assert await reporter.tell()
         assert _said(operator) == {"team-a/one": "True", "team-a/two": "False"}
         reports = operator.words
-        await reporter.tell()
+        assert not await reporter.tell()
         assert operator.words == reports, "nothing had changed"
+        health.states["team-a/one"] = "Unknown"
+        assert await reporter.tell()
+        assert _said(operator)["team-a/one"] == "Unknown", "another role, say"
         operator.publish("2.1", TWO)
         async with running(channel):
             await until(lambda: channel.held is not None and channel.held.version.epoch == 2)

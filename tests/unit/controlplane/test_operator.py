@@ -48,7 +48,6 @@ async def test_a_route_is_programmed_with_one_write_and_one_event(cluster: Clust
         await until(lambda: _ready_pods(metrics) == 2)
         cluster.kube.put(ROUTES, raw_route())
         await until(lambda: cluster.condition("reports", "Programmed") == PROGRAMMED)
-        assert cluster.condition("reports", "Ready") == ("True", "Ready")
         assert cluster.condition("reports", "CredentialReady") == ("Unknown", "NotTried")
         for target in targets:
             assert target.snapshot is not None
@@ -57,6 +56,16 @@ async def test_a_route_is_programmed_with_one_write_and_one_event(cluster: Clust
             assert len(target.served[-1][1].sealing_keys) == 2
     assert cluster.status_writes() == 1
     assert _events(cluster) == {"Programmed": 1}
+
+
+async def test_a_route_is_ready_once_its_credentials_were_had(cluster: Cluster) -> None:
+    async with cluster.running_operator() as metrics, cluster.gateway("pod-1"):
+        await until(lambda: _ready_pods(metrics) == 1)
+        cluster.kube.put(ROUTES, raw_route())
+        await until(lambda: cluster.condition("reports", "Programmed") == PROGRAMMED)
+        assert cluster.condition("reports", "Ready") == ("Unknown", "NotTried")
+        await cluster.report("pod-1", "team-a/reports", "True", "Exchanged")
+        await until(lambda: cluster.condition("reports", "Ready") == ("True", "Ready"))
 
 
 async def test_a_restart_writes_no_status_and_forgets_no_pod(cluster: Cluster) -> None:
@@ -98,7 +107,8 @@ async def test_bad_routes_say_why_and_leave_the_others_alone(cluster: Cluster) -
     async with cluster.running_operator(), cluster.gateway("pod-1"):
         await until(
             lambda: all(
-                cluster.condition(f"good-{number:02}", "Ready")[0] == "True" for number in range(20)
+                cluster.condition(f"good-{number:02}", "Programmed") == PROGRAMMED
+                for number in range(20)
             )
         )
         await until(lambda: cluster.condition("invalid", "Ready")[0] == "False")

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from bucketroute_operator.shell.kube_api import SECRETS
 from bucketroute_operator.shell.sealing_keys import (
     ROTATED_EVERY,
@@ -48,6 +50,16 @@ async def test_replicas_share_one_ring_and_a_second_look_changes_nothing() -> No
     assert one.ring == two.ring
     assert not await one.refresh()
     assert kube.calls["create", "Secret"] == 1
+
+
+async def test_the_empty_secret_of_the_chart_is_filled_without_alarm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kube = FakeKube()
+    kube.put(SECRETS, {"metadata": {"namespace": OPERATOR_NAMESPACE, "name": SECRET_NAME}})
+    assert await SealingKeys(kube, OPERATOR_NAMESPACE).refresh()
+    assert set(kube.peek(SECRETS, OPERATOR_NAMESPACE, SECRET_NAME)["data"]) >= {"in-use", "other"}
+    assert not caplog.records
 
 
 async def test_a_damaged_ring_is_made_anew() -> None:

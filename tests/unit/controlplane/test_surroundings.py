@@ -9,7 +9,7 @@ from bucketroute_operator.core.findings import ObjectRef
 from bucketroute_operator.core.resources import ClassObject, Metadata
 from bucketroute_operator.settings import OperatorSettings
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
-from bucketroute_operator.shell.default_class import ensure_default_class
+from bucketroute_operator.shell.default_class import ensure_default_class, refresh_endpoint
 from bucketroute_operator.shell.events import Events, transitions
 from bucketroute_operator.shell.gateway_pods import GatewayPods, ready_pods
 from bucketroute_operator.shell.injector_settings import InjectorSettings
@@ -161,13 +161,21 @@ def _settings(file: Path | None = None) -> OperatorSettings:
     return OperatorSettings(namespace=OPERATOR_NAMESPACE, identity="one", default_class_file=file)
 
 
+def _put_service(kube: FakeKube, address: str) -> None:
+    metadata = {"namespace": OPERATOR_NAMESPACE, "name": "bucketroute-gateway"}
+    ports = [{"name": "admin", "port": 9090}, {"name": "s3", "port": 80}]
+    kube.put(SERVICES, {"metadata": metadata, "spec": {"clusterIP": address, "ports": ports}})
+
+
+def _default_endpoint(kube: FakeKube) -> str:
+    return str(kube.peek(CLASSES, "", "default")["spec"]["dataPlane"]["endpoint"])
+
+
 async def test_the_default_class_is_what_the_chart_says_and_points_at_its_gateway(
     tmp_path: Path,
 ) -> None:
     kube = FakeKube()
-    metadata = {"namespace": OPERATOR_NAMESPACE, "name": "bucketroute-gateway"}
-    ports = [{"name": "admin", "port": 9090}, {"name": "s3", "port": 80}]
-    kube.put(SERVICES, {"metadata": metadata, "spec": {"clusterIP": "10.96.0.9", "ports": ports}})
+    _put_service(kube, "10.96.0.9")
     file = tmp_path / "class.yaml"
     file.write_text("bucketNamePattern: '${namespace}.*'\n")
     await ensure_default_class(kube, _settings(file))
@@ -180,6 +188,54 @@ async def test_the_default_class_is_what_the_chart_says_and_points_at_its_gatewa
             "endpoint": "http://10.96.0.9:80",
         },
     }
+
+
+async def test_the_default_class_follows_its_service() -> None:
+    """A chart that was uninstalled leaves the class, with the address of a Service that is gone."""
+    kube = FakeKube()
+    _put_service(kube, "10.96.0.9")
+    await ensure_default_class(kube, _settings())
+    _put_service(kube, "10.96.0.77")
+    await ensure_default_class(kube, _settings())
+    assert _default_endpoint(kube) == "http://10.96.0.77:80"
+    _put_service(kube, "10.96.0.78")
+    await refresh_endpoint(kube, _settings())
+    assert _default_endpoint(kube) == "http://10.96.0.78:80"
+    await refresh_endpoint(kube, _settings())
+    assert kube.calls["replace", CLASSES.kind] == 2
+
+
+async def test_an_endpoint_that_an_admin_chose_stays() -> None:
+    kube = FakeKube()
+    _put_service(kube, "10.96.0.9")
+    await ensure_default_class(kube, _settings())
+    edited = kube.peek(CLASSES, "", "default")
+    edited["spec"]["dataPlane"]["endpoint"] = "https://s3.example.com"
+    kube.put(CLASSES, edited)
+    _put_service(kube, "10.96.0.77")
+    await ensure_default_class(kube, _settings())
+    assert _default_endpoint(kube) == "https://s3.example.com"
+
+
+async def test_a_class_that_an_admin_wrote_stays() -> None:
+    kube = FakeKube()
+    written = raw_class()
+    written["spec"]["dataPlane"]["endpoint"] = "http://10.96.0.9:80"
+    kube.put(CLASSES, written)
+    _put_service(kube, "10.96.0.77")
+    await ensure_default_class(kube, _settings())
+    assert _default_endpoint(kube) == "http://10.96.0.9:80"
+
+
+async def test_a_service_that_cannot_be_read_takes_no_endpoint_away() -> None:
+    kube = FakeKube()
+    _put_service(kube, "10.96.0.9")
+    await ensure_default_class(kube, _settings())
+    kube.fault = lambda verb, resource, name: (
+        ForbiddenError(403, name) if resource is SERVICES else None
+    )
+    await refresh_endpoint(kube, _settings())
+    assert _default_endpoint(kube) == "http://10.96.0.9:80"
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "plain"])

@@ -1,6 +1,6 @@
 """What requests are signed with, by kind of auth, and what the operator hears of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +48,18 @@ def _route(name: str, auth: BackendAuth | None, state: RouteState = RouteState.A
         exported=True,
         backend=None if auth is None else _backend(auth),
     )
+
+
+def serve(credentials: BackendCredentials, routes: Sequence[Route], *, prefetch: bool) -> None:
+    """As a swap does, all in one go."""
+    steps = credentials.prepare_routes(routes, prefetch=prefetch)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as prepared:
+            for _ in prepared.value():
+                pass
+            return
 
 
 def _secrets(session_token: str | None = None) -> SnapshotSecrets:
@@ -159,8 +171,8 @@ async def test_a_gateway_exchanges_once_for_each_new_route(
         _route("public", UnsignedAuth()),
         _route("unresolved", None, RouteState.UNRESOLVED),
     ]
-    credentials.update_routes(routes, prefetch=True)
-    credentials.update_routes(routes, prefetch=True)
+    serve(credentials, routes, prefetch=True)
+    serve(credentials, routes, prefetch=True)
     await bench.clock.advance(5)
     assert [form["RoleArn"] for form in bench.sts.forms] == ["arn:aws:iam::123456789012:role/a"]
 
@@ -170,13 +182,13 @@ async def test_a_changed_route_whose_exchange_failed_is_exchanged_for_again(
 ) -> None:
     bench.sts.answer = refusing("AccessDenied")
     route = _route("a", web_identity_auth())
-    credentials.update_routes([route], prefetch=True)
+    serve(credentials, [route], prefetch=True)
     await bench.clock.advance(2)
-    credentials.update_routes([route], prefetch=True)
+    serve(credentials, [route], prefetch=True)
     await bench.clock.advance(2)
     assert bench.sts.calls == 1
     bench.sts.answer = None
-    credentials.update_routes([replace(route, generation=2)], prefetch=True)
+    serve(credentials, [replace(route, generation=2)], prefetch=True)
     await bench.clock.advance(2)
     assert bench.sts.calls == 2
     assert _health(credentials) == {"team-a/a": ("True", "Exchanged")}
@@ -185,7 +197,7 @@ async def test_a_changed_route_whose_exchange_failed_is_exchanged_for_again(
 async def test_without_prefetch_nothing_is_exchanged_before_a_request(
     credentials: BackendCredentials, bench: CacheBench
 ) -> None:
-    credentials.update_routes([_route("a", web_identity_auth())], prefetch=False)
+    serve(credentials, [_route("a", web_identity_auth())], prefetch=False)
     await bench.clock.advance(60)
     assert bench.sts.calls == 0
     assert _health(credentials) == {"team-a/a": ("Unknown", "NotTried")}
@@ -195,9 +207,9 @@ async def test_a_new_snapshot_with_the_same_backend_keeps_its_credentials(
     credentials: BackendCredentials, bench: CacheBench
 ) -> None:
     first, second = (_backend(web_identity_auth()) for _ in range(2))
-    credentials.update_routes([replace(_route("a", None), backend=first)], prefetch=False)
+    serve(credentials, [replace(_route("a", None), backend=first)], prefetch=False)
     got = await credentials.get(first)
-    credentials.update_routes([replace(_route("a", None), backend=second)], prefetch=False)
+    serve(credentials, [replace(_route("a", None), backend=second)], prefetch=False)
     assert credentials.peek(second) is got
     assert credentials.peek(first) is got
     assert bench.sts.calls == 1
@@ -207,12 +219,12 @@ async def test_credentials_of_a_removed_route_are_forgotten(
     credentials: BackendCredentials, bench: CacheBench
 ) -> None:
     route = _route("a", web_identity_auth())
-    credentials.update_routes([route], prefetch=True)
+    serve(credentials, [route], prefetch=True)
     await bench.clock.advance(1)
-    credentials.update_routes([], prefetch=True)
+    serve(credentials, [], prefetch=True)
     assert route.backend is not None
     assert credentials.peek(route.backend) is None
-    credentials.update_routes([route], prefetch=False)
+    serve(credentials, [route], prefetch=False)
     assert _health(credentials) == {"team-a/a": ("Unknown", "NotTried")}
 
 
@@ -220,9 +232,9 @@ async def test_credentials_of_a_removed_route_are_forgotten(
 async def test_health_tells_route_state_code_and_time(
     credentials: BackendCredentials, bench: CacheBench
 ) -> None:
-    credentials.update_routes([_route("a", web_identity_auth())], prefetch=True)
+    serve(credentials, [_route("a", web_identity_auth())], prefetch=True)
     await bench.clock.advance(1)
-    assert credentials.health() == [
+    assert list(credentials.health()) == [
         RouteHealth(route="team-a/a", state="True", code="Exchanged", at=1_800_000_000.0)
     ]
 
@@ -234,7 +246,7 @@ async def test_health_of_what_needs_no_exchange(credentials: BackendCredentials)
         _route("static", STATIC),
         _route("none", None, RouteState.UNRESOLVED),
     ]
-    credentials.update_routes(routes, prefetch=True)
+    serve(credentials, routes, prefetch=True)
     assert _health(credentials) == {
         "team-a/public": ("True", "NotNeeded"),
         "team-a/static": ("False", "SecretMissing"),
@@ -249,7 +261,7 @@ async def test_a_trust_that_was_taken_away_shows_at_the_next_renewal(
     credentials: BackendCredentials, bench: CacheBench, code: str, state: str
 ) -> None:
     auth = web_identity_auth()
-    credentials.update_routes([_route("a", auth)], prefetch=True)
+    serve(credentials, [_route("a", auth)], prefetch=True)
     await bench.clock.advance(60)
     assert credentials.peek(_backend(auth)) is not None
     bench.sts.answer = refusing(code)
@@ -262,7 +274,7 @@ async def test_a_trust_that_was_taken_away_shows_at_the_next_renewal(
 async def test_the_health_of_a_route_that_nobody_uses_stays_known(
     credentials: BackendCredentials, bench: CacheBench
 ) -> None:
-    credentials.update_routes([_route("a", web_identity_auth())], prefetch=True)
+    serve(credentials, [_route("a", web_identity_auth())], prefetch=True)
     await bench.clock.advance(7200)
     assert len(bench.observer.drops) == 1
     assert _health(credentials) == {"team-a/a": ("True", "Exchanged")}

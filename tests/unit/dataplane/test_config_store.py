@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from bucketroute_dataplane.shell.config_store import (
     HeldConfig,
     RejectedRoute,
-    Slices,
     UnknownBaseError,
     load_config,
     read_update,
     save_config,
 )
+from bucketroute_dataplane.shell.slices import Slices
 from bucketroute_operator.core.delta import (
     Step,
     changed_keys,

@@ -40,6 +40,7 @@ class Connection:
     def __init__(self) -> None:
         self.deadline: float | None = None
         self.loop = asyncio.get_running_loop()
+        self.is_leaving = False
         self.sent = b""
         self.is_closed = False
         self.completed = 0
@@ -91,7 +92,7 @@ class Answer:
 async def services() -> AsyncIterator[Services]:
     async with dataplane(DataplaneSettings(), SnapshotStore()) as running:
         settings = ClassSettings(name="default", region="eu-west-1")
-        running.store.swap(Snapshot(settings=settings, routes=(PUBLIC,)), SECRETS)
+        await running.store.swap(Snapshot(settings=settings, routes=(PUBLIC,)), SECRETS)
         yield running
 
 
@@ -104,7 +105,7 @@ async def ask(
 ) -> Answer:
     """What is answered and logged; `body` None is one that has not come yet."""
     lines = io.StringIO()
-    services.access_log = AccessLog(lines, now=lambda: 1_767_323_045.5)
+    services.access_log = AccessLog(lines.write, now=lambda: 1_767_323_045.5)
     front, connection = S3Front(services), Connection()
     asked = head(method, target, *headers)
     stream = ClientStream(connection, asked, keep_alive=True, expects_continue=False)

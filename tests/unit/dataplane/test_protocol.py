@@ -16,6 +16,7 @@ class ScriptedFront:
     """Answers nothing by itself: the test responds through `streams`."""
 
     def __init__(self) -> None:
+        self.is_leaving = False
         self.streams: list[ClientStream] = []
         self.refused: list[tuple[str, str]] = []
 

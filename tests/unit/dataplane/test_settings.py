@@ -41,7 +41,10 @@ def test_a_flag_beats_the_environment() -> None:
 
 def test_everything_else_is_read(tmp_path: Path) -> None:
     settings = load_settings(
-        ["--state-dir", str(tmp_path), "--drain-seconds", "7.5", "--log-level", "DEBUG"],
+        [
+            *("--state-dir", str(tmp_path), "--log-level", "DEBUG"),
+            *("--lame-duck-seconds", "10", "--drain-seconds", "7.5"),
+        ],
         {
             **ENVIRONMENT,
             "BUCKETROUTE_STS_TOKEN_FILE": "/tokens/sts",
@@ -50,7 +53,8 @@ def test_everything_else_is_read(tmp_path: Path) -> None:
         },
     )
     assert settings.dataplane.token_file == Path("/tokens/sts")
-    assert settings.dataplane.drain_seconds == 7.5
+    waits = (settings.dataplane.lame_duck_seconds, settings.dataplane.drain_seconds)
+    assert waits == (10.0, 7.5)
     assert (settings.state_directory, settings.boot_directory) == (tmp_path, Path("/boot"))
     assert (settings.pod_uid, settings.log_level) == ("uid-1", "DEBUG")
 

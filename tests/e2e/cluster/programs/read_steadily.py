@@ -1,4 +1,5 @@
-"""Runs in a pod without any credential: GETs one public object over and over, for SECONDS seconds.
+"""Runs in a pod without any credential: GETs one public object over and over, for SECONDS seconds,
+or until there is a file /tmp/stop.
 
 PER_SECOND requests a second over CONNECTIONS connections that are kept; prints how many were sent,
 and what every one that was not a 200 with the whole body got. It never tries twice.
@@ -10,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 SECONDS = float(os.environ["SECONDS"])
@@ -18,6 +20,7 @@ INTERVAL = CONNECTIONS / float(os.environ.get("PER_SECOND", "500"))
 HOST = urlsplit(os.environ["ENDPOINT"]).netloc
 PATH = os.environ["OBJECT"]
 SIZE = int(os.environ["SIZE"])
+STOP = Path("/tmp/stop")
 
 sent = [0] * CONNECTIONS
 failures: list[str] = []
@@ -38,7 +41,7 @@ def get(connection: http.client.HTTPConnection) -> str | None:
 def work(number: int, end: float) -> None:
     connection = http.client.HTTPConnection(HOST, timeout=10)
     due = time.monotonic()
-    while due < end:
+    while due < end and not STOP.exists():
         time.sleep(max(0.0, due - time.monotonic()))
         failure = get(connection)
         sent[number] += 1

@@ -1,0 +1,102 @@
+"""Tells the operator how each route's credentials stand; it makes the conditions of that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from bucketroute_dataplane.shell.backend_credentials import RouteHealth
+from bucketroute_dataplane.shell.clock import Clock
+from bucketroute_dataplane.shell.config_channel import ConfigChannel
+from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
+from bucketroute_dataplane.shell.config_words import report_entry
+from bucketroute_dataplane.shell.credential_events import CredentialKey, ExchangeReport
+from bucketroute_dataplane.shell.credential_health import NOT_TRIED
+from bucketroute_dataplane.shell.slices import Slices
+from bucketroute_snapshot.update import REPORT_PATH
+
+log = logging.getLogger("bucketroute.dataplane.config")
+
+REPORTED_EVERY_SECONDS = 5.0
+# Takes a millisecond or two to write as JSON.
+ENTRIES_AT_ONCE = 1000
+
+
+class CredentialReporter:
+    """Implements `CredentialObserver`: tells the operator how each route's credentials stand.
+
+    On change only, and at most every five seconds. A new leader knows nothing, so after a change of
+    epoch everything is told again.
+    """
+
+    def __init__(
+        self,
+        client: ConfigClient,
+        channel: ConfigChannel,
+        health: Callable[[], Iterable[RouteHealth]],
+        *,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._channel = channel
+        self._health = health
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._told: dict[str, RouteHealth] = {}
+        self._epoch: int | None = None
+
+    def exchanged(self, report: ExchangeReport) -> None:
+        self._changed.set()
+
+    def waited(self, key: CredentialKey, *, seconds: float, served: bool) -> None:
+        pass
+
+    def dropped(self, key: CredentialKey) -> None:
+        self._changed.set()
+
+    def changed(self) -> None:
+        """To be called after each swap: routes come and go with it."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                has_told = await self.tell()
+            except ChannelError as exc:
+                log.info("a report was not taken: %s", exc)
+                self._changed.set()
+                has_told = True
+            if has_told:
+                await self._clock.sleep(REPORTED_EVERY_SECONDS)
+
+    async def tell(self) -> bool:
+        """Sends what is new; returns whether there was anything. Raises: ChannelError."""
+        held = self._channel.held
+        if held is None:
+            return False
+        if held.version.epoch != self._epoch:
+            self._told = {}
+        current: dict[str, RouteHealth] = {}
+        news: list[RouteHealth] = []
+        slices = Slices()
+        for item in self._health():
+            current[item.route] = item
+            if self._is_news(item):
+                news.append(item)
+            await slices.pause()
+        for piece in range(0, len(news), ENTRIES_AT_ONCE):
+            entries = [report_entry(item) for item in news[piece : piece + ENTRIES_AT_ONCE]]
+            await self._client.post(REPORT_PATH, {"credentials": entries})
+        self._told, self._epoch = current, held.version.epoch
+        return bool(news)
+
+    def _is_news(self, item: RouteHealth) -> bool:
+        """That a route was not tried yet goes without saying: to tell it would put off, by the
+        pause after each report, how the exchange turns out."""
+        if item.route not in self._told:
+            return item.code != NOT_TRIED.code
+        return self._told[item.route] != item
