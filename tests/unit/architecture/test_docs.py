@@ -18,6 +18,7 @@ from bucketroute_dataplane.core.operations import OPERATIONS
 from bucketroute_dataplane.shell import credential_health
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_operator.core import conditions, rollout
+from bucketroute_operator.core.data_planes import SyncState
 from bucketroute_operator.core.findings import ConditionType, Reason, Severity
 from bucketroute_testing.compiling import problem_fields
 from bucketroute_testing.doc_tables import DOCS, ROOT, TABLES, table_names, with_tables
@@ -124,6 +125,12 @@ def test_every_type_of_condition_is_documented() -> None:
     headings = set(re.findall(r"^## `(\w+)`", text, re.M))
     decided_later = {"Programmed", "CredentialReady", "Synced", "Ready"}
     assert headings == {kind.value for kind in ConditionType} | decided_later
+
+
+def test_every_state_of_a_gateway_pod_says_what_to_do() -> None:
+    told = (DOCS / "conditions.md").read_text().partition("| state | what it means")[2]
+    rows = re.findall(r"^\| (\w+) \|", told, re.M)
+    assert sorted(rows) == sorted(state.value for state in SyncState)
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
