@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bucketroute_cli.__main__ import _COMMANDS
 from bucketroute_cli.compile import compile_paths
+from bucketroute_cli.doctor import _CHECKS
 from bucketroute_dataplane.core.operations import OPERATIONS
 from bucketroute_dataplane.shell import credential_health
 from bucketroute_dataplane.shell.access_log import AccessRecord
@@ -131,6 +133,14 @@ def test_every_state_of_a_gateway_pod_says_what_to_do() -> None:
     told = (DOCS / "conditions.md").read_text().partition("| state | what it means")[2]
     rows = re.findall(r"^\| (\w+) \|", told, re.M)
     assert sorted(rows) == sorted(state.value for state in SyncState)
+
+
+def test_every_command_and_every_check_is_documented() -> None:
+    text = (DOCS / "cli.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(_COMMANDS)
+    _, _, told = text.partition("| check | finds |")
+    checks = re.findall(r"^\| ([\w ]+) \|", told, re.M)
+    assert checks == ["API server", *_CHECKS]
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
