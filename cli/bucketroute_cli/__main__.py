@@ -12,7 +12,8 @@ from bucketroute_cli.exit_codes import EXIT_USAGE
 
 
 class Command(Protocol):
-    """What a command's module offers. `run` gives the exit status: 0 fine, 1 findings, 2 usage."""
+    """What a command's module offers. `run` gives the exit status (exit_codes.py); `args.prog` is
+    how the command was called."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
 
@@ -31,38 +32,46 @@ _COMMANDS: Final = {
     "serve": _Entry(
         "bucketroute_cli.serve", "serve the routes of manifest files, without a cluster"
     ),
-    "check": _Entry("bucketroute_cli.check", "say what is wrong with manifest files"),
+    "check": _Entry(
+        "bucketroute_cli.check", "say what is wrong with an installation, or with files"
+    ),
     "explain": _Entry("bucketroute_cli.explain", "say whether a request would be allowed, and why"),
+    "status": _Entry("bucketroute_cli.status", "show a cluster's routes, and why one is not ready"),
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, program: str = "bucketroute") -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else ""
     if name in _COMMANDS:
-        return _run(name, arguments[1:])
-    parser = _overview()
+        return _run(f"{program} {name}", name, arguments[1:])
+    parser = _overview(program)
     parser.parse_args(arguments)  # exits for --help, --version and for names that do not exist
     parser.print_usage(sys.stderr)
     return EXIT_USAGE
 
 
-def _run(name: str, arguments: Sequence[str]) -> int:
-    entry = _COMMANDS[name]
-    command: Command = importlib.import_module(entry.module)
-    parser = argparse.ArgumentParser(prog=f"bucketroute {name}", description=command.__doc__)
+def kubectl_main() -> int:
+    """`kubectl bucketroute`: kubectl runs what is called kubectl-bucketroute in PATH."""
+    return main(program="kubectl bucketroute")
+
+
+def _run(prog: str, name: str, arguments: Sequence[str]) -> int:
+    command: Command = importlib.import_module(_COMMANDS[name].module)
+    parser = argparse.ArgumentParser(prog=prog, description=command.__doc__)
     command.add_arguments(parser)
+    parser.set_defaults(prog=prog)
     return command.run(parser.parse_args(arguments))
 
 
-def _overview() -> argparse.ArgumentParser:
+def _overview(program: str) -> argparse.ArgumentParser:
     from importlib.metadata import version
 
     commands = "\n".join(f"  {name:8} {entry.summary}" for name, entry in _COMMANDS.items())
     parser = argparse.ArgumentParser(
-        prog="bucketroute",
+        prog=program,
         description="Virtual S3 buckets for workloads that hold no cloud credential.",
-        epilog=f"commands:\n{commands}\n\nbucketroute COMMAND --help tells more.",
+        epilog=f"commands:\n{commands}\n\n{program} COMMAND --help tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(

@@ -1,4 +1,8 @@
-"""`bucketroute check`: what the compiler would say of manifests, with nothing started."""
+"""`bucketroute check`: what is wrong with manifests (-f), or with the installation in a cluster.
+
+Of manifests it says what the compiler would, with nothing started. Of a cluster it looks at CRDs,
+operator, gateway, classes, webhook and routes, and changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bucketroute_cli.cluster import add_cluster_arguments, run_in_cluster
 from bucketroute_cli.compile import FileFinding, compile_paths
+from bucketroute_cli.doctor import examine
 from bucketroute_cli.exit_codes import EXIT_FINDINGS, EXIT_OK, EXIT_USAGE
 from bucketroute_operator.core.compilation import RouteResult
 from bucketroute_operator.core.findings import ConditionType, Reason, Severity
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_path_arguments(parser)
     parser.add_argument(
         "-o",
         "--output",
@@ -23,11 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="how findings are written (default: text)",
     )
-
-
-def add_path_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that say which manifests and which class are meant."""
     parser.add_argument(
+        "--system-namespace",
+        metavar="NAME",
+        default="bucketroute-system",
+        help="where BucketRoute is installed (default: %(default)s)",
+    )
+    add_source_arguments(parser)
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say which objects and which class are meant: files, else a cluster."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "-f",
         "--file",
         dest="paths",
@@ -35,23 +48,27 @@ def add_path_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         action="extend",
-        required=True,
-        help="manifest files or folders of them",
+        help="manifest files or folders of them, in place of a cluster",
+    )
+    source.add_argument(
+        "--live", action="store_true", help="the cluster's objects; the default without -f"
     )
     parser.add_argument(
         "--class",
         dest="class_name",
         metavar="NAME",
         default="default",
-        help="the class to serve; built in if no manifest defines it (default: default)",
+        help="the class that is meant; of files, one is built in if none defines it "
+        "(default: default)",
     )
+    add_cluster_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: every route is accepted. 1: there are errors. 2: a path does not exist."""
-    missing = missing_paths(args.paths)
-    if missing:
-        print(f"bucketroute check: no such file or folder: {missing[0]}", file=sys.stderr)
+    """0: all is well. 1: there are errors. 2: a path does not exist, or no cluster answers."""
+    if not args.paths:
+        return run_in_cluster(args, examine)
+    if missing_paths(args):
         return EXIT_USAGE
     compiled = compile_paths(args.paths, args.class_name)
     if args.output == "json":
@@ -64,8 +81,12 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_FINDINGS if errors else EXIT_OK
 
 
-def missing_paths(paths: Sequence[Path]) -> list[Path]:
-    return [path for path in paths if not path.exists()]
+def missing_paths(args: argparse.Namespace) -> bool:
+    """Whether a path does not exist; says which."""
+    missing = [path for path in args.paths if not path.exists()]
+    if missing:
+        print(f"{args.prog}: no such file or folder: {missing[0]}", file=sys.stderr)
+    return bool(missing)
 
 
 def _as_json(finding: FileFinding) -> dict[str, str | int | None]:

@@ -243,6 +243,7 @@ class ClassSettings:
 
     `domains` are the suffixes of virtual-hosted-style requests. `cluster_issuer` and `cluster_jwks`
     (a JWK Set as JSON text) let the data plane check service-account tokens without the API server.
+    `signature_diagnostics` has the answer to a wrong signature say what differs, for debugging.
     """
 
     name: str
@@ -253,6 +254,7 @@ class ClassSettings:
     cluster_issuer: str | None = None
     cluster_jwks: str | None = None
     ca_bundles: tuple[CABundle, ...] = ()
+    signature_diagnostics: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

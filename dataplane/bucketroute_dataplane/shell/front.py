@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, s3_error
+from bucketroute_dataplane.core.signature_diagnosis import diagnose
 from bucketroute_dataplane.core.web_identity_login import is_sts_request
 from bucketroute_dataplane.core.xml import error_document
 from bucketroute_dataplane.shell.access_log import AccessRecord
@@ -171,13 +172,27 @@ class _Serving:
             case ClientGoneError():
                 record.error_code = "ClientGone"
             case S3Error():
-                self._answer_error(failure)
+                self._answer_error(self._diagnosed(failure))
             case BackendError():
                 self._answer_error(_of_backend(failure))
             case _:
                 _LOGGER.error("request %s failed", record.request_id, exc_info=failure)
                 self._answer_error(s3_error("InternalError"))
         self._close()
+
+    def _diagnosed(self, error: S3Error) -> S3Error:
+        """With what differs, if it is a wrong signature and the class wants to know."""
+        exchange, services = self._exchange, self._answering.services
+        if error.code != "SignatureDoesNotMatch" or exchange is None:
+            return error
+        if not exchange.index.settings.signature_diagnostics:
+            return error
+        head, now = self._answering.client.head, services.now()
+        found = diagnose(error, head, exchange.index, services.trust.sessions, now)
+        if found is None:
+            return error
+        self._answering.record.detail = f"first difference of the signature: {found.component}"
+        return found.error
 
     def _answer_error(self, error: S3Error) -> None:
         """Answers with the error, or, if an answer is under way, breaks that off."""

@@ -177,6 +177,7 @@ def _class_result(
         cluster_issuer=inputs.cluster_issuer,
         cluster_jwks=inputs.cluster_jwks,
         ca_bundles=tuple(bundle for _, bundle in sorted(bundles.items())),
+        signature_diagnostics=class_spec.signature_diagnostics,
     )
     return ClassResult(
         metadata=inputs.class_object.metadata,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bucketroute_operator.core.compilation import BackendResult, RouteResult
+from bucketroute_operator.core.data_planes import DataPlane
 from bucketroute_operator.core.findings import Condition
 from bucketroute_operator.core.rollout import Outcome
 
@@ -49,6 +50,7 @@ class ClassOutcome:
     connected_count: int
     synced_count: int
     rejecting_count: int
+    data_planes: tuple[DataPlane, ...] = ()
 
 
 def route_status(outcome: RouteOutcome, before: Status, now: str) -> dict[str, object]:
@@ -99,6 +101,7 @@ def class_status(outcome: ClassOutcome, before: Status, now: str) -> dict[str, o
             "synced": outcome.synced_count,
             "rejecting": outcome.rejecting_count,
             "summary": f"{outcome.synced_count}/{outcome.connected_count}",
+            "pods": [pod.entry() for pod in outcome.data_planes],
         },
         "conditions": _conditions(outcomes, outcome.generation, before, now),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from bucketroute_operator.core import text_rules as rules
 from bucketroute_operator.core.fields import FieldReader
 from bucketroute_operator.core.findings import FieldProblem
@@ -35,6 +37,11 @@ from bucketroute_snapshot import (
     ClientIssuer,
     NetworkScope,
 )
+
+
+class _Switch(Enum):
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
 
 
 def parse_backend(raw: RawObject) -> BackendObject:
@@ -158,6 +165,10 @@ def _class_spec(reader: FieldReader) -> ClassSpec:
         domains=reader.texts("domains", rules.DOMAIN, max_items=16),
         region=reader.text("region", rules.REGION, default="us-east-1"),
         max_routes_per_namespace=100 if quota is None else quota,
+        signature_diagnostics=reader.choice(
+            "signatureDiagnostics", _Switch, default=_Switch.DISABLED
+        )
+        is _Switch.ENABLED,
     )
 
 

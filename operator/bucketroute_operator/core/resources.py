@@ -264,6 +264,7 @@ class ClassSpec:
     domains: tuple[str, ...] = ()
     region: str = "us-east-1"
     max_routes_per_namespace: int = 100
+    signature_diagnostics: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,8 @@ DELTA_VERSIONS = 64
 # Above so many pods the answers to one publication are spread out, to spare the network.
 JITTERED_ABOVE = 50
 JITTER_SECONDS = 0.5
+# A pod polls again at once; one that has not for so long has lost the operator, or is gone.
+SILENT_AFTER_SECONDS = 15.0
 # What a pod said is forgotten once it has been silent for many polls.
 FORGOTTEN_AFTER_SECONDS = 600.0
 
@@ -58,6 +60,8 @@ class ClassChannel:
         self._published = asyncio.Event()
         self._waiting: set[asyncio.Event] = set()
         self._pods: dict[str, _Pod] = {}
+        self._began = clock()
+        self._heard: tuple[bool, frozenset[str]] = (False, frozenset())
         self.required_epoch = 0
 
     def restore(self, version: ConfigVersion, rendering: Rendering) -> None:
@@ -173,6 +177,22 @@ class ClassChannel:
     def connected_count(self) -> int:
         return sum(pod.poll is not None for pod in self._pods.values())
 
+    def is_connected(self, pod_uid: str) -> bool:
+        """Whether the pod polls, or may be about to: a new leader gives all of them a moment."""
+        pod = self._pods.get(pod_uid)
+        if pod is not None and pod.poll is not None:
+            return True
+        heard_at = self._began if pod is None else pod.heard_at
+        return self._clock() - heard_at <= SILENT_AFTER_SECONDS
+
+    def note_silence(self) -> None:
+        """To be called every second: a pod that falls silent says so by no word."""
+        is_new = self._clock() - self._began <= SILENT_AFTER_SECONDS
+        heard = is_new, frozenset(filter(self.is_connected, self._pods))
+        if heard != self._heard:
+            self._heard = heard
+            self._on_word()
+
     def forget_silent_pods(self) -> None:
         oldest = self._clock() - FORGOTTEN_AFTER_SECONDS
         self._pods = {
@@ -202,6 +222,7 @@ class ClassChannel:
             self._waiting.remove(superseded)
             if pod is not None and pod.poll is superseded:
                 pod.poll = None
+                pod.heard_at = self._clock()
 
     async def _park(
         self, published: asyncio.Event, superseded: asyncio.Event, seconds: float

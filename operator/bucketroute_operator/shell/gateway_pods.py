@@ -7,42 +7,61 @@ only the operator's own namespace counts, where tenants have no say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from bucketroute_operator.shell.kube_api import ENDPOINT_SLICES, Json, Kube
 
 CLASS_LABEL = "bucketroute.io/class"
 
 
+class GatewayPod(NamedTuple):
+    name: str
+    uid: str
+    is_ready: bool
+
+
 class GatewayPods:
-    """The UIDs of the ready pods by class, as last read."""
+    """The pods by class, as last read."""
 
     def __init__(self, kube: Kube, namespace: str) -> None:
         self._kube = kube
         self._namespace = namespace
-        self._ready: Mapping[str, frozenset[str]] = {}
+        self._pods: Mapping[str, tuple[GatewayPod, ...]] = {}
+
+    def of(self, class_name: str) -> tuple[GatewayPod, ...]:
+        """Ready or not, sorted by name."""
+        return self._pods.get(class_name, ())
 
     def ready(self, class_name: str) -> frozenset[str]:
-        return self._ready.get(class_name, frozenset())
+        """The UIDs of the ready ones."""
+        return frozenset(pod.uid for pod in self.of(class_name) if pod.is_ready)
 
     async def refresh(self) -> bool:
         """Returns whether anything changed. Raises: KubeError."""
         slices = await self._kube.list_all(
             ENDPOINT_SLICES, namespace=self._namespace, selector=CLASS_LABEL
         )
-        ready = ready_pods(slices)
-        changed, self._ready = ready != self._ready, ready
+        pods = gateway_pods(slices)
+        changed, self._pods = pods != self._pods, pods
         return changed
 
 
-def ready_pods(slices: Iterable[Json]) -> dict[str, frozenset[str]]:
-    """A missing `ready` means ready; terminating pods are never ready (EndpointSlice API)."""
-    found: dict[str, set[str]] = {}
+def gateway_pods(slices: Iterable[Json]) -> dict[str, tuple[GatewayPod, ...]]:
+    """A missing `ready` means ready; terminating pods are never ready (EndpointSlice API).
+
+    A pod may be in several slices, one for each family of addresses.
+    """
+    found: dict[str, dict[str, GatewayPod]] = {}
     for item in slices:
         labels = item["metadata"].get("labels") or {}
-        pods = found.setdefault(labels.get(CLASS_LABEL, ""), set())
+        pods = found.setdefault(labels.get(CLASS_LABEL, ""), {})
         for endpoint in item.get("endpoints") or []:
             target = endpoint.get("targetRef") or {}
+            uid = target.get("uid")
+            if target.get("kind") != "Pod" or not uid:
+                continue
             is_ready = (endpoint.get("conditions") or {}).get("ready") is not False
-            if is_ready and target.get("kind") == "Pod" and target.get("uid"):
-                pods.add(target["uid"])
-    return {name: frozenset(pods) for name, pods in found.items()}
+            known = pods.get(uid)
+            is_known_ready = known is not None and known.is_ready
+            pods[uid] = GatewayPod(target.get("name", uid), uid, is_ready or is_known_ready)
+    return {name: tuple(sorted(pods.values())) for name, pods in found.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 from kubernetes.aio import client, config
+from yaml import YAMLError
 
 from bucketroute_operator.shell.kube_api import (
     FIELD_MANAGER,
@@ -16,6 +17,7 @@ from bucketroute_operator.shell.kube_api import (
     ForbiddenError,
     Json,
     KubeError,
+    NoAccessError,
     NotFoundError,
     Resource,
 )
@@ -23,37 +25,71 @@ from bucketroute_operator.shell.kube_api import (
 _TIMEOUT_SECONDS = 30
 _PAGE_SIZE = 500  # what kubectl and client-go ask for
 _MAX_MESSAGE_LENGTH = 300
+# The client does not check what it reads: a file that is no kubeconfig fails anywhere in it.
+_NO_KUBECONFIG = (
+    config.ConfigException,
+    OSError,
+    YAMLError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 # The client's package is typed but these functions are not.
 _load_kube_config: Any = config.load_kube_config
 _load_incluster_config: Any = config.load_incluster_config
+_list_contexts: Any = config.list_kube_config_contexts
 # The key set is served under its own type and nothing else.
 _ACCEPT = "application/json, application/jwk-set+json"
 _APPLY = "application/apply-patch+yaml"
 
 
 @asynccontextmanager
-async def connect(kubeconfig: str | None) -> AsyncIterator[KubeClient]:
+async def connect(
+    kubeconfig: str | None, *, context: str | None = None, timeout_seconds: float = _TIMEOUT_SECONDS
+) -> AsyncIterator[KubeClient]:
     """As the kubeconfig says (several paths, as in KUBECONFIG), else as the pod's service account.
 
-    Raises: KubeError if there is neither.
+    `timeout_seconds` is each call's. Raises: NoAccessError if there is neither.
     """
     configuration = client.Configuration()
     try:
         if kubeconfig is not None:
-            await _load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            await _load_kube_config(
+                config_file=kubeconfig, context=context, client_configuration=configuration
+            )
         else:
             _load_incluster_config(client_configuration=configuration)
-    except (config.ConfigException, OSError) as exc:
-        raise KubeError(0, f"no access to an API server: {exc}") from exc
+    except _NO_KUBECONFIG as exc:
+        raise NoAccessError(f"no access to an API server: {_on_one_line(exc)}") from exc
     async with client.ApiClient(configuration) as api:
-        yield KubeClient(api)
+        yield KubeClient(api, timeout_seconds=timeout_seconds)
+
+
+def context_namespace(kubeconfig: str, context: str | None) -> str | None:
+    """The namespace that a context (None: the current one) says. Raises: NoAccessError."""
+    try:
+        contexts, active = _list_contexts(config_file=kubeconfig)
+    except _NO_KUBECONFIG as exc:
+        raise NoAccessError(f"{kubeconfig} cannot be used: {_on_one_line(exc)}") from exc
+    chosen = active if context is None else {}
+    for item in contexts:
+        if item["name"] == context:
+            chosen = item
+    namespace = (chosen.get("context") or {}).get("namespace")
+    return None if namespace is None else str(namespace)
+
+
+def _on_one_line(exc: Exception) -> str:
+    return " ".join(f"{type(exc).__name__}: {exc}".split())
 
 
 class KubeClient:
     """Implements `Kube`. Objects are plain JSON: the client's models would cost time and memory."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, *, timeout_seconds: float) -> None:
         self._api = api
+        self._timeout_seconds = timeout_seconds
 
     async def list_all(
         self, resource: Resource, *, namespace: str = "", selector: str = ""
@@ -121,7 +157,9 @@ class KubeClient:
             auth_settings=["BearerToken"],
         )
         try:
-            response: Any = await self._api.call_api(*with_auth, _request_timeout=_TIMEOUT_SECONDS)
+            response: Any = await self._api.call_api(
+                *with_auth, _request_timeout=self._timeout_seconds
+            )
             answer: bytes = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as exc:
             raise KubeError(0, f"{method} {path}: {type(exc).__name__}") from exc

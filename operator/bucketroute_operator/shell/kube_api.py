@@ -16,7 +16,7 @@ FIELD_MANAGER = "bucketroute-operator"
 class KubeError(Exception):
     """The API server said no, or nothing. `status` is the HTTP status, 0 without an answer.
 
-    NotFoundError, ConflictError, ForbiddenError; KubeError itself for everything else.
+    NotFoundError, ConflictError, ForbiddenError, NoAccessError; KubeError itself for all else.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -34,6 +34,13 @@ class ConflictError(KubeError):
 
 class ForbiddenError(KubeError):
     """403: RBAC does not grant it."""
+
+
+class NoAccessError(KubeError):
+    """Nothing says which API server to ask, or how."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(0, message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -136,13 +136,14 @@ class Reconciler:
                 again = await self._parts.status_writer.write(inputs)
 
     async def run_keeping(self) -> None:
-        """Stores what was published, at the pace that `keep` allows.
+        """Stores what was published, at the pace that `keep` allows, and hears who falls silent.
 
         Raises: FencedError.
         """
         while True:
             await asyncio.sleep(1.0)
             for rollout in list(self._rollouts.values()):
+                rollout.channel.note_silence()
                 rollout.channel.forget_silent_pods()
                 try:
                     await rollout.keep()

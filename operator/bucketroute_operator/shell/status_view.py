@@ -14,6 +14,7 @@ from bucketroute_operator.core.conditions import (
     Status,
     condition_of,
 )
+from bucketroute_operator.core.data_planes import DataPlane, PodSeen, data_planes
 from bucketroute_operator.core.delta import RouteKey
 from bucketroute_operator.core.resources import ClassObject, ClassSpec, DataPlaneMode
 from bucketroute_operator.core.rollout import (
@@ -31,6 +32,7 @@ from bucketroute_operator.shell.gateway_pods import GatewayPods
 from bucketroute_operator.shell.kube_api import CLASSES
 from bucketroute_operator.shell.store import ObjectStore
 from bucketroute_snapshot import WebIdentityAuth
+from bucketroute_snapshot.update import ConfigVersion
 
 # A route that was just published is left alone for a moment, so that one write tells that it is
 # programmed instead of two.
@@ -128,6 +130,7 @@ class StatusView:
             connected_count=fleet.ready_count,
             synced_count=having,
             rejecting_count=rejecting,
+            data_planes=() if view is None else self._data_planes(view.rollout, version),
         )
 
     def settling_seconds(self, outcome: RouteOutcome, view: ClassView | None) -> float:
@@ -163,6 +166,21 @@ class StatusView:
                 status=str(was["status"]), reason=str(was["reason"]), message=str(was["message"])
             )
         return outcome
+
+    def _data_planes(
+        self, rollout: ClassRollout, current: ConfigVersion | None
+    ) -> tuple[DataPlane, ...]:
+        channel = rollout.channel
+        pods = (
+            PodSeen(
+                name=pod.name,
+                is_ready=pod.is_ready,
+                is_connected=channel.is_connected(pod.uid),
+                said=channel.state_of(pod.uid),
+            )
+            for pod in self._pods.of(channel.name)
+        )
+        return data_planes(pods, current)
 
     def _fleet(self, rollout: ClassRollout, spec: ClassSpec | None) -> Fleet:
         channel = rollout.channel

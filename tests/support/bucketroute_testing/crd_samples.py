@@ -114,6 +114,7 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
             "clientAudience": "bucketroute",
             "clientIssuers": [{"issuer": "https://id.example.com", "audiences": ["x"]}],
             "limits": {"maxRoutesPerNamespace": 5},
+            "signatureDiagnostics": "Enabled",
         }
     ],
 }

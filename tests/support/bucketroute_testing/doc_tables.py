@@ -147,10 +147,25 @@ def subresources_table() -> str:
 
 def fields_table(kind: str) -> str:
     """The fields of a kind's spec, from its CRD."""
+    rows = _field_rows(_schema(kind, "spec"), "")
+    return table(("field", "type", "default", "what it is"), rows)
+
+
+def status_table(kind: str) -> str:
+    """The fields of a kind's status, which the operator writes; conditions have a page."""
+    rows = [
+        (field, type_, text)
+        for field, type_, _, text in _field_rows(_schema(kind, "status"), "")
+        if not field.startswith("`conditions[].")
+    ]
+    return table(("field", "type", "what it is"), rows)
+
+
+def _schema(kind: str, part: str) -> Mapping[str, Any]:
     text = (ROOT / "crds" / f"{_CRDS[kind]}.yaml").read_text()
     schema = yaml.safe_load(text)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    rows = _field_rows(schema["properties"]["spec"], "")
-    return table(("field", "type", "default", "what it is"), rows)
+    found: Mapping[str, Any] = schema["properties"][part]
+    return found
 
 
 def _field_rows(schema: Mapping[str, Any], path: str) -> Iterator[Sequence[str]]:
@@ -200,6 +215,10 @@ TABLES = {
     "operations": operations_table,
     "subresources": subresources_table,
     **{kind: lambda kind=kind: fields_table(kind) for kind in _CRDS},  # type: ignore[misc]
+    **{
+        f"{kind}-status": lambda kind=kind: status_table(kind)  # type: ignore[misc]
+        for kind in _CRDS
+    },
 }
 
 

@@ -123,7 +123,10 @@ def ready_slice(*pod_uids: str, class_name: str = "default") -> Json:
             "labels": {"bucketroute.io/class": class_name},
         },
         "endpoints": [
-            {"conditions": {"ready": True}, "targetRef": {"kind": "Pod", "uid": uid}}
+            {
+                "conditions": {"ready": True},
+                "targetRef": {"kind": "Pod", "uid": uid, "name": f"gateway-{uid}"},
+            }
             for uid in pod_uids
         ],
     }

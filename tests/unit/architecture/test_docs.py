@@ -13,17 +13,24 @@ from typing import Any
 import pytest
 import yaml
 
+from bucketroute_cli.__main__ import _COMMANDS
 from bucketroute_cli.compile import compile_paths
+from bucketroute_cli.doctor import _CHECKS
 from bucketroute_dataplane.core.operations import OPERATIONS
 from bucketroute_dataplane.shell import credential_health
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_operator.core import conditions, rollout
+from bucketroute_operator.core.data_planes import SyncState
 from bucketroute_operator.core.findings import ConditionType, Reason, Severity
 from bucketroute_testing.compiling import problem_fields
 from bucketroute_testing.doc_tables import DOCS, ROOT, TABLES, table_names, with_tables
 
 TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-DOCUMENTS = [*TOP, *sorted(DOCS.rglob("*.md")), ROOT / "bench" / "README.md"]
+DOCUMENTS = [
+    *TOP,
+    *sorted(DOCS.rglob("*.md")),
+    *(ROOT / name / "README.md" for name in ("bench", "examples")),
+]
 KINDS = ("BucketRoute", "BucketBackend", "BucketRouteClass")
 
 
@@ -124,6 +131,39 @@ def test_every_type_of_condition_is_documented() -> None:
     headings = set(re.findall(r"^## `(\w+)`", text, re.M))
     decided_later = {"Programmed", "CredentialReady", "Synced", "Ready"}
     assert headings == {kind.value for kind in ConditionType} | decided_later
+
+
+def test_every_state_of_a_gateway_pod_says_what_to_do() -> None:
+    told = (DOCS / "conditions.md").read_text().partition("| state | what it means")[2]
+    rows = re.findall(r"^\| (\w+) \|", told, re.M)
+    assert sorted(rows) == sorted(state.value for state in SyncState)
+
+
+def test_every_alert_has_a_page_that_says_what_to_do() -> None:
+    rules = yaml.safe_load((ROOT / "charts/bucketroute/files/alerts.yaml").read_text())
+    alerts = [rule["alert"] for group in rules["groups"] for rule in group["rules"]]
+    text = (DOCS / "alerts.md").read_text()
+    assert re.findall(r"^## (\w+)$", text, re.M) == alerts
+    for section in re.split(r"^## ", text, flags=re.M)[1:]:
+        assert re.search(r"^1\. ", section, re.M), section
+
+
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    rules = (ROOT / "charts/bucketroute/files/alerts.yaml").read_text()
+    asked = set(re.findall(r"\bbucketroute_\w+", rules))
+    documented = set(
+        re.findall(r"^\| `(bucketroute_\w+)`", (DOCS / "metrics.md").read_text(), re.M)
+    )
+    assert asked
+    assert asked <= documented
+
+
+def test_every_command_and_every_check_is_documented() -> None:
+    text = (DOCS / "cli.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(_COMMANDS)
+    _, _, told = text.partition("| check | finds |")
+    checks = re.findall(r"^\| ([\w ]+) \|", told, re.M)
+    assert checks == ["API server", *_CHECKS]
 
 
 def test_every_dependency_says_why_it_is_there() -> None:

@@ -153,6 +153,29 @@ def test_explain_says_that_a_route_is_out_of_order(folder: Path, capsys: Capture
     output = capsys.readouterr().out
     assert "route:     BucketRoute team-a/reports (Unresolved)" in output
     assert "decision:  refused, ServiceUnavailable" in output
+    assert "but:       Accepted=False InvalidSpec: spec.backend.prefix must" in output
+
+
+DENIALS = {
+    (READER, "PUT", "s3://reports/reader/x", ""): "is for this caller, but grants Read, List only",
+    (READER, "GET", "s3://reports/x", ""): "but only for keys under ${serviceAccount}/",
+    (READER, "GET", "s3://reports", "list-type=2&prefix=r"): (
+        'but only for a listing below ${serviceAccount}/; the one asked is "r"'
+    ),
+    (WRITER, "GET", "s3://reports/x", ""): "is for system:serviceaccount:team-a:reader",
+    ("anonymous", "PUT", "s3://reports/public/x", ""): "is for system:serviceaccount:team-a:reader",
+}
+
+
+@pytest.mark.parametrize("request_", DENIALS, ids=lambda request: f"{request[1]} {request[2]}")
+def test_a_denial_says_of_each_rule_why(
+    folder: Path, capsys: Capture, request_: tuple[str, str, str, str]
+) -> None:
+    assert explain(folder, *request_) == 1
+    lines = capsys.readouterr().out.splitlines()
+    rules = [line for line in lines if line.startswith("  spec.access[")]
+    assert [line.split()[0] for line in rules] == [f"spec.access[{n}]" for n in range(4)]
+    assert DENIALS[request_] in rules[0]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +183,8 @@ def test_explain_says_that_a_route_is_out_of_order(folder: Path, capsys: Capture
     [
         ["explain", "--as", "root", "GET", "s3://x", "-f", "."],
         ["explain", "--as", "anonymous", "GET", "reports/x", "-f", "."],
-        ["check"],
+        ["check", "--live", "-f", "."],
+        ["status", "--live"],
         ["nonsense"],
     ],
 )
@@ -181,4 +205,4 @@ def test_help_lists_the_commands(capsys: Capture) -> None:
         main(["--help"])
     assert exit_.value.code == 0
     output = capsys.readouterr().out
-    assert all(name in output for name in ("demo", "serve", "check", "explain"))
+    assert all(name in output for name in ("demo", "serve", "check", "explain", "status"))

@@ -82,6 +82,19 @@ async def test_a_restart_writes_no_status_and_forgets_no_pod(cluster: Cluster) -
     assert pointer["data"]["version"] == "2.1"
 
 
+async def test_the_class_says_of_each_pod_how_far_it_is(cluster: Cluster) -> None:
+    cluster.kube.put(ROUTES, raw_route())
+
+    def pods() -> list[object]:
+        status = cluster.kube.peek(CLASSES, "", "default").get("status") or {}
+        return list((status.get("dataPlanes") or {}).get("pods") or [])
+
+    fine = {"state": "Synced", "ready": True, "configVersion": "1.1"}
+    async with cluster.running_operator(), cluster.gateway("a", "b"):
+        expected = [{"name": f"gateway-{uid}", **fine} for uid in ("a", "b")]
+        await until(lambda: pods() == expected, seconds=20)
+
+
 def _published(metrics: Metrics) -> float:
     value: float = metrics.publications.labels("default")._value.get()
     return value

@@ -11,7 +11,7 @@ from bucketroute_operator.settings import OperatorSettings
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
 from bucketroute_operator.shell.default_class import ensure_default_class, refresh_endpoint
 from bucketroute_operator.shell.events import Events, transitions
-from bucketroute_operator.shell.gateway_pods import GatewayPods, ready_pods
+from bucketroute_operator.shell.gateway_pods import GatewayPod, GatewayPods, gateway_pods
 from bucketroute_operator.shell.injector_settings import InjectorSettings
 from bucketroute_operator.shell.kube_api import (
     BACKENDS,
@@ -110,7 +110,7 @@ def _endpoint(uid: str, *, ready: bool | None, kind: str = "Pod") -> Json:
     return {"conditions": conditions, "targetRef": {"kind": kind, "uid": uid}}
 
 
-def test_ready_pods_are_those_of_all_slices_of_a_class_once() -> None:
+def test_the_pods_of_a_class_are_those_of_all_its_slices_once() -> None:
     one, two = ready_slice("a", "b"), ready_slice("b")
     two["endpoints"] += [
         _endpoint("unready", ready=False),
@@ -119,10 +119,24 @@ def test_ready_pods_are_those_of_all_slices_of_a_class_once() -> None:
         {"conditions": {"ready": True}},
     ]
     other = ready_slice("c", class_name="other")
-    assert ready_pods([one, two, other]) == {
-        "default": frozenset({"a", "b", "unsaid"}),
-        "other": frozenset({"c"}),
-    }
+    found = gateway_pods([one, two, other])
+    assert found["default"] == (
+        GatewayPod("gateway-a", "a", is_ready=True),
+        GatewayPod("gateway-b", "b", is_ready=True),
+        GatewayPod("unready", "unready", is_ready=False),
+        GatewayPod("unsaid", "unsaid", is_ready=True),
+    )
+    assert found["other"] == (GatewayPod("gateway-c", "c", is_ready=True),)
+
+
+def test_a_pod_that_one_slice_calls_ready_is_ready() -> None:
+    one, two = ready_slice(), ready_slice()
+    one["endpoints"], two["endpoints"] = (
+        [_endpoint("a", ready=True)],
+        [_endpoint("a", ready=False)],
+    )
+    for slices in ([one, two], [two, one]):
+        assert gateway_pods(slices)["default"] == (GatewayPod("a", "a", is_ready=True),)
 
 
 async def test_slices_of_tenants_do_not_count() -> None:
@@ -135,6 +149,7 @@ async def test_slices_of_tenants_do_not_count() -> None:
     kube.put(ENDPOINT_SLICES, ready_slice("pod-1"))
     assert await pods.refresh()
     assert pods.ready("default") == {"pod-1"}
+    assert pods.of("default") == (GatewayPod("gateway-pod-1", "pod-1", is_ready=True),)
     assert pods.ready("other") == frozenset()
 
 
