@@ -9,8 +9,11 @@ import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
+
+IPAddress = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,8 @@ class DataplaneSettings:
     prefetch_credentials: whether a new route's credentials are fetched before its first request;
         a gateway does, so that its status tells whether they can be had.
     trust_env: whether HTTP(S)_PROXY counts for STS; off, since a token would go there.
+    denied_addresses: what no backend's name may resolve to, whatever its class allows; in a pod
+        the API server's Service, as kubelet tells it.
     """
 
     listen_host: str = "127.0.0.1"
@@ -44,6 +49,7 @@ class DataplaneSettings:
     drain_seconds: float = 60.0
     trust_env: bool = False
     prefetch_credentials: bool = False
+    denied_addresses: tuple[IPAddress, ...] = ()
 
 
 class SettingsError(Exception):
@@ -96,6 +102,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> P
             lame_duck_seconds=reader.seconds("lame_duck_seconds", 0.0),
             drain_seconds=reader.seconds("drain_seconds", 60.0),
             prefetch_credentials=True,
+            denied_addresses=_api_server(environment),
         ),
         class_name=reader.text("class") or "default",
         config_url=reader.https_url("config_url"),
@@ -110,6 +117,14 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> P
     if reader.problems:
         raise SettingsError("\n".join(reader.problems))
     return settings
+
+
+def _api_server(environment: Mapping[str, str]) -> tuple[IPAddress, ...]:
+    """Empty where kubelet gave no address, or a name: then there is nothing to compare with."""
+    try:
+        return (ip_address(environment.get("KUBERNETES_SERVICE_HOST", "").strip("[]")),)
+    except ValueError:
+        return ()
 
 
 class _Reader:

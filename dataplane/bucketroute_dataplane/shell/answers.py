@@ -27,6 +27,8 @@ from bucketroute_dataplane.shell.services import Services
 # A list page of 1,000 keys of 1 KiB, percent-encoded, with owners and checksums.
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+# Of S3's own, which are shorter, all of it; of what a hostile backend sends, no page of the log.
+MAX_REQUEST_ID_BYTES = 128
 
 XML_TYPE: Header = (b"content-type", b"application/xml")
 DECLARATION = xml_document("r", "").partition(b"<r")[0]
@@ -228,5 +230,5 @@ def _kept_headers(answering: Answering, head: ResponseHead) -> list[Header]:
 def note_backend_request(record: AccessRecord, head: ResponseHead) -> None:
     for name, value in head.headers:
         if name == b"x-amz-request-id":
-            record.backend_request_id = value.decode("latin-1")
+            record.backend_request_id = value[:MAX_REQUEST_ID_BYTES].decode("latin-1")
             return

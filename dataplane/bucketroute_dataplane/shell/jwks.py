@@ -1,6 +1,7 @@
 """Asks an external OIDC issuer for its keys: discovery, then its JWK Set.
 
-https only, no proxy, no redirect, no cookie, bounded in time and size. Knows no cache.
+https only, to addresses that the class allows, no proxy, no redirect, no cookie, bounded in time
+and size. Knows no cache.
 Source: OpenID Connect Discovery 1.0 §4.
 """
 
@@ -16,7 +17,8 @@ import httpx
 
 from bucketroute_dataplane.core.jwk import JWKSFormatError, KeySet, parse_jwks
 from bucketroute_dataplane.shell.clock import Clock, within
-from bucketroute_dataplane.shell.sts_client import TransportFactory, http_transport
+from bucketroute_dataplane.shell.sts_client import TransportFactory
+from bucketroute_snapshot import NetworkScope
 
 FETCH_SECONDS = 5.0
 MAX_DOCUMENT_BYTES = 1024 * 1024
@@ -35,14 +37,17 @@ class JwksUnavailableError(Exception):
 
 
 class JwksClient:
-    """Fetches key sets over one httpx client, which is made at the first fetch."""
+    """Fetches key sets over one httpx client a scope of addresses, made when it is needed.
 
-    def __init__(
-        self, *, clock: Clock, transport_factory: TransportFactory = http_transport
-    ) -> None:
+    `network_scope` is the class's. An admin lists the issuer, but where its keys are is what its
+    discovery document says.
+    """
+
+    def __init__(self, *, clock: Clock, transport_factory: TransportFactory) -> None:
+        self.network_scope = NetworkScope.PUBLIC
         self._clock = clock
         self._transport_factory = transport_factory
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[NetworkScope, httpx.AsyncClient] = {}
 
     async def fetch(self, issuer: str) -> KeySet:
         """Raises: JwksUnavailableError."""
@@ -51,8 +56,8 @@ class JwksClient:
 
     async def close(self) -> None:
         """Close every connection."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.aclose()
 
     async def _fetch(self, issuer: str) -> KeySet:
@@ -78,17 +83,19 @@ class JwksClient:
         return bytes(body)
 
     async def _http(self) -> httpx.AsyncClient:
-        if self._client is None:
+        scope = self.network_scope
+        if scope not in self._clients:
             # In a thread: to read the system's roots takes tens of milliseconds.
             context = await asyncio.to_thread(ssl.create_default_context)
-            if self._client is None:
-                self._client = httpx.AsyncClient(
-                    transport=self._transport_factory(context),
-                    trust_env=False,
-                    follow_redirects=False,
-                    timeout=FETCH_SECONDS,
-                )
-        return self._client
+            client = httpx.AsyncClient(
+                transport=self._transport_factory(context, scope),
+                trust_env=False,
+                follow_redirects=False,
+                timeout=FETCH_SECONDS,
+            )
+            # Another fetch may have been faster; an unused client holds no connection.
+            self._clients.setdefault(scope, client)
+        return self._clients[scope]
 
 
 @contextmanager

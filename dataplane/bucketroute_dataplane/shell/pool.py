@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from bucketroute_dataplane.core.resolve import Endpoint
-from bucketroute_dataplane.shell.addresses import ForbiddenAddressError, resolve
+from bucketroute_dataplane.shell.addresses import ForbiddenAddressError, Resolver
 from bucketroute_dataplane.shell.bulk import BulkMover
+from bucketroute_dataplane.shell.dial import open_socket
 from bucketroute_dataplane.shell.upstream import UpstreamConnection
 from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_dataplane.shell.watchdog import Watchdog
@@ -23,9 +24,10 @@ MAX_IDLE_PER_ENDPOINT = 128
 class UpstreamPools:
     """Kept-alive connections by endpoint, most recently used first."""
 
-    def __init__(self, watchdog: Watchdog) -> None:
+    def __init__(self, watchdog: Watchdog, resolver: Resolver | None = None) -> None:
         self.deadline: float | None = None
         self._watchdog = watchdog
+        self._resolver = resolver or Resolver()
         self._bulk = BulkMover()
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Endpoint, list[UpstreamConnection]] = {}
@@ -78,24 +80,23 @@ class UpstreamPools:
             raise BackendError(f"cannot connect: {type(exc).__name__}: {exc}") from exc
 
     async def _connect(self, endpoint: Endpoint) -> UpstreamConnection:
-        addresses = await resolve(endpoint.host, endpoint.port, endpoint.network_scope)
+        host, port = endpoint.host, endpoint.port
+        addresses = await self._resolver.resolve(host, port, endpoint.network_scope)
         context = self._context(endpoint.ca_bundle) if endpoint.is_tls else None
         put_back = partial(self._put_back, endpoint, context)
-        failure: OSError = OSError(f"{endpoint.host} has no address")
-        for address in addresses:
-            try:
-                _, connection = await self._loop.create_connection(
-                    partial(UpstreamConnection, self._watchdog, put_back, self._bulk),
-                    address,
-                    endpoint.port,
-                    ssl=context,
-                    server_hostname=endpoint.host if context is not None else None,
-                )
-            except OSError as exc:
-                failure = exc
-            else:
-                return connection
-        raise failure
+        connected = await open_socket(addresses, port)
+        try:
+            # What was checked is what is connected; the certificate still has to be the name's.
+            _, connection = await self._loop.create_connection(
+                partial(UpstreamConnection, self._watchdog, put_back, self._bulk),
+                sock=connected,
+                ssl=context,
+                server_hostname=host if context is not None else None,
+            )
+        except BaseException:
+            connected.close()
+            raise
+        return connection
 
     def _context(self, ca_bundle: str | None) -> ssl.SSLContext:
         context = self._contexts.get(ca_bundle)

@@ -10,6 +10,7 @@ import socket
 from base64 import b64decode
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from math import ceil
 from time import perf_counter, time
 
@@ -23,8 +24,10 @@ from bucketroute_dataplane.core.session import SessionSealer
 from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
+from bucketroute_dataplane.shell.addresses import Resolver
 from bucketroute_dataplane.shell.app import admin_app, probes_app
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
+from bucketroute_dataplane.shell.checked_transport import CheckedTransport
 from bucketroute_dataplane.shell.clock import SystemClock
 from bucketroute_dataplane.shell.credential_events import CredentialObserver
 from bucketroute_dataplane.shell.credential_health import CredentialHealth
@@ -45,7 +48,7 @@ from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
 from bucketroute_dataplane.shell.watchdog import Watchdog
 from bucketroute_dataplane.shell.web_identity import WebIdentityExchanger
-from bucketroute_snapshot import ClassSettings, SnapshotSecrets
+from bucketroute_snapshot import ClassSettings, NetworkScope, SnapshotSecrets
 
 # What waits in the kernel while a burst of clients connects.
 BACKLOG = 2048
@@ -67,20 +70,23 @@ async def dataplane(
     collect_rarely()
     clock = SystemClock()
     watchdog = Watchdog()
-    sts = StsClient(clock=clock)
+    resolver = Resolver(denied=settings.denied_addresses)
+    transports = partial(CheckedTransport, resolver=resolver)
+    sts = StsClient(clock=clock, transport_factory=transports)
+    jwks = JwksClient(clock=clock, transport_factory=transports)
     health = CredentialHealth()
     exchanger = WebIdentityExchanger(tokens=TokenFile(settings.token_file), sts=sts, clock=clock)
     cache = CredentialCache(
         exchanger=exchanger, clock=clock, jitter=random.random, observers=[health, *observers]
     )
-    issuer_keys = IssuerKeys(JwksClient(clock=clock), clock=clock)
+    issuer_keys = IssuerKeys(jwks, clock=clock)
     ring = SealingRing((), os.urandom)
     writer = LineWriter()
     services = Services(
         settings=settings,
         store=store,
         watchdog=watchdog,
-        pools=UpstreamPools(watchdog),
+        pools=UpstreamPools(watchdog, resolver),
         credentials=BackendCredentials(cache=cache, health=health),
         metrics=Metrics(dropped_lines=lambda: writer.dropped_lines),
         clock=perf_counter,
@@ -91,7 +97,7 @@ async def dataplane(
         trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
         access_log=AccessLog(writer.write, now=time),
     )
-    _follow_snapshots(services, sts)
+    _follow_snapshots(services, sts, jwks)
     sweeper = asyncio.create_task(watchdog.run())
     try:
         yield services
@@ -107,9 +113,10 @@ async def dataplane(
         await issuer_keys.close()
 
 
-def _follow_snapshots(services: Services, sts: StsClient) -> None:
+def _follow_snapshots(services: Services, sts: StsClient, jwks: JwksClient) -> None:
     def apply(index: RouteIndex, secrets: SnapshotSecrets) -> None:
         bundles = index.settings.ca_bundles
+        sts.network_scope = jwks.network_scope = _network_scope(index)
         sts.update_ca_bundles(bundles)
         services.pools.set_ca_bundles({bundle.name: bundle.pem for bundle in bundles})
         services.credentials.update_secrets(secrets)
@@ -129,6 +136,12 @@ def _follow_snapshots(services: Services, sts: StsClient) -> None:
 
     services.store.subscribe(apply)
     services.store.prepare_by(prepare)
+
+
+def _network_scope(index: RouteIndex) -> NetworkScope:
+    """The class's, which each of its backends carries; where there is none, the narrowest."""
+    backends = (entry.route.backend for entry in index.entries)
+    return next((item.network_scope for item in backends if item), NetworkScope.PUBLIC)
 
 
 def _trust(settings: ClassSettings, ring: SealingRing, issuer_keys: IssuerKeys) -> Trust:

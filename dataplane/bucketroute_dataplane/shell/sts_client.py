@@ -1,7 +1,7 @@
 """Sends an exchange to an STS over HTTP. Knows nothing of what the answer means.
 
-One httpx client a trust store: plain HTTP, the system's roots, and each CA bundle have their own
-connections. No proxy, no redirect, no cookie, bounded in time and size.
+One httpx client a trust store and scope of addresses: plain HTTP, the system's roots, and each CA
+bundle have their own connections. No proxy, no redirect, no cookie, bounded in time and size.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from contextlib import contextmanager
 import httpx
 
 from bucketroute_dataplane.core.sts import StsAnswer
+from bucketroute_dataplane.shell.checked_transport import CONNECT_SECONDS
 from bucketroute_dataplane.shell.clock import Clock, within
-from bucketroute_snapshot import CABundle
+from bucketroute_snapshot import CABundle, NetworkScope
 
 # An STS answers in well under a second. What takes longer than the 5 s that callers wait may still
 # serve the next ones, so the whole exchange gets twice that.
-CONNECT_SECONDS = 3.0
 READ_SECONDS = 8.0
 EXCHANGE_SECONDS = 10.0
 # Answers are about 2 KiB; a session token may be some KiB more.
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_CONNECTIONS = 64
 
 _HEADERS = {
     "accept": "application/xml, text/xml",
@@ -36,33 +35,27 @@ _HEADERS = {
 # A burst of cold keys may queue for connections until the whole exchange's time is up.
 _TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=EXCHANGE_SECONDS)
 
-TransportFactory = Callable[[ssl.SSLContext], httpx.AsyncBaseTransport]
+# The transport of one trust store and one scope: a `CheckedTransport`, or a test's own.
+TransportFactory = Callable[[ssl.SSLContext, NetworkScope], httpx.AsyncBaseTransport]
 
 
 class StsUnreachableError(Exception):
     """There is no answer. The message says why and holds nothing that was sent."""
 
 
-def http_transport(context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
-    """The transport of the real network."""
-    limits = httpx.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=5.0)
-    return httpx.AsyncHTTPTransport(verify=context, trust_env=False, limits=limits)
-
-
 class StsClient:
     """POSTs forms to STS endpoints.
 
-    `transport_factory` makes the transport of one trust store: a test's own, or one that checks
-    addresses when it connects.
+    `network_scope` is the class's: where an STS may be. In it a backend's own endpoint may stand
+    for the STS, so it is no more trusted than the backend's.
     """
 
-    def __init__(
-        self, *, clock: Clock, transport_factory: TransportFactory = http_transport
-    ) -> None:
+    def __init__(self, *, clock: Clock, transport_factory: TransportFactory) -> None:
+        self.network_scope = NetworkScope.PUBLIC
         self._clock = clock
         self._transport_factory = transport_factory
         self._pems: Mapping[str, str] = {}
-        self._clients: dict[tuple[bool, str | None], httpx.AsyncClient] = {}
+        self._clients: dict[tuple[bool, str | None, NetworkScope], httpx.AsyncClient] = {}
 
     def update_ca_bundles(self, bundles: Iterable[CABundle]) -> None:
         """Use these bundles, by name, from the next exchange on."""
@@ -110,12 +103,14 @@ class StsClient:
 
     async def _client(self, endpoint: str, ca_bundle: str | None) -> httpx.AsyncClient:
         is_tls = httpx.URL(endpoint).scheme == "https"
-        key = (is_tls, self._pem(endpoint, ca_bundle) if is_tls else None)
-        client = self._clients.get(key)
+        pem, scope = self._pem(endpoint, ca_bundle) if is_tls else None, self.network_scope
+        client = self._clients.get((is_tls, pem, scope))
         if client is None:
-            context = await _trust(is_tls, key[1])
+            context = await _trust(is_tls, pem)
             # Another exchange may have been faster; an unused client holds no connection.
-            client = self._clients.setdefault(key, self._new_client(context))
+            client = self._clients.setdefault(
+                (is_tls, pem, scope), self._new_client(context, scope)
+            )
         return client
 
     def _pem(self, endpoint: str, ca_bundle: str | None) -> str | None:
@@ -128,9 +123,11 @@ class StsClient:
             )
         return pem
 
-    def _new_client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+    def _new_client(self, context: ssl.SSLContext, scope: NetworkScope) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            transport=self._transport_factory(context), trust_env=False, follow_redirects=False
+            transport=self._transport_factory(context, scope),
+            trust_env=False,
+            follow_redirects=False,
         )
 
 

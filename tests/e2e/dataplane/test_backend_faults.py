@@ -1,6 +1,5 @@
 """A backend that fails in every way: the client gets S3's error document, or sees the break."""
 
-import socket
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from bucketroute_testing.manifests import (
     bucket_backend,
     bucket_route,
 )
+from bucketroute_testing.names import silent_address
 from bucketroute_testing.processes import free_port, wait_until
 from bucketroute_testing.wire import WireBackend
 from bucketroute_testing.wire_types import Answer, Headers, KiB, MiB, ReadPlan, s3_error
@@ -39,14 +39,7 @@ SILENT = "silent"
 
 @pytest.fixture(scope="module")
 def full_port() -> Iterator[int]:
-    """A port that takes no connection and refuses none: its queue is full."""
-    with socket.socket() as listening, socket.socket() as first, socket.socket() as second:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        for waiting in (first, second):
-            waiting.setblocking(False)
-            waiting.connect_ex(listening.getsockname())
-        port: int = listening.getsockname()[1]
+    with silent_address() as port:
         yield port
 
 

@@ -23,7 +23,7 @@ from bucketroute_testing.manifests import NAMESPACE
 from bucketroute_testing.signing import AccessKey
 from bucketroute_testing.wire import WireBackend
 
-Seal = Callable[[timedelta], AccessKey]
+Seal = Callable[..., AccessKey]
 
 
 @pytest.fixture
@@ -73,4 +73,14 @@ def test_a_session_that_was_altered_is_not_ours(gateway: Gateway, seal: Seal) ->
         session_token=true.session_token[:-8] + "AAAAAAAA",
     )
     with closing(gateway.client(altered)) as client:
+        assert_error(client, Row(call=get_k, status=400, code="InvalidToken"))
+
+
+@pytest.mark.rule("3.12.16", "3.12.17")
+def test_a_session_that_was_sealed_by_a_key_that_has_left_the_ring_is_not_ours(
+    gateway: Gateway, seal: Seal, tmp_path: Path
+) -> None:
+    retired = tmp_path / "retired-key"
+    retired.write_text(base64.b64encode(os.urandom(32)).decode())
+    with closing(gateway.client(seal(timedelta(minutes=1), retired))) as client:
         assert_error(client, Row(call=get_k, status=400, code="InvalidToken"))

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from botocore.exceptions import ClientError
 
 from bucketroute_dataplane.core.backend_credentials import Credentials
 from bucketroute_dataplane.core.sts import StsRefusal, StsUnavailable, client_error
+from bucketroute_dataplane.shell.addresses import Resolver
+from bucketroute_dataplane.shell.checked_transport import CheckedTransport
 from bucketroute_dataplane.shell.clock import SystemClock
 from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
 from bucketroute_dataplane.shell.web_identity import WebIdentityExchanger
-from bucketroute_snapshot import WebIdentityAuth
+from bucketroute_snapshot import NetworkScope, WebIdentityAuth
 from bucketroute_testing.clients import s3_client
 from bucketroute_testing.gateway import BACKEND_BUCKET
 from bucketroute_testing.minio import AUDIENCE, GATEWAY_SUBJECT, Minio
@@ -37,7 +40,8 @@ def token(tmp_path: Path) -> ProjectedToken:
 @pytest.fixture
 async def exchanger(token: ProjectedToken) -> AsyncIterator[WebIdentityExchanger]:
     clock = SystemClock()
-    sts = StsClient(clock=clock)
+    sts = StsClient(clock=clock, transport_factory=partial(CheckedTransport, resolver=Resolver()))
+    sts.network_scope = NetworkScope.LOOPBACK
     yield WebIdentityExchanger(tokens=TokenFile(token.path), sts=sts, clock=clock)
     await sts.close()
 

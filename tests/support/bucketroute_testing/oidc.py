@@ -27,8 +27,7 @@ class OidcIssuer:
     """
 
     def __init__(self) -> None:
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-        self._kid = uuid.uuid4().hex
+        self._key, self._kid = _new_key(), uuid.uuid4().hex
         self._http = _DocumentServer(("127.0.0.1", 0), _DocumentHandler)
         self._http.documents = {
             "/.well-known/openid-configuration": self._discovery(),
@@ -43,6 +42,16 @@ class OidcIssuer:
     @property
     def discovery_url(self) -> str:
         return f"{self.url}/.well-known/openid-configuration"
+
+    def rotate(self) -> None:
+        """Signs with a new key from now on, and publishes that one only."""
+        self._key, self._kid = _new_key(), uuid.uuid4().hex
+        self._http.documents = {**self._http.documents, "/openid/v1/jwks": self._jwks()}
+
+    def forge(self, subject: str, audience: str) -> str:
+        """A token that is good in all but its signature: another's, under the ID of the key."""
+        claims = jwt.decode(self.mint(subject, audience), options={"verify_signature": False})
+        return jwt.encode(claims, _new_key(), algorithm="RS256", headers={"kid": self._kid})
 
     def mint(self, subject: str, audience: str, *, lifetime: timedelta = timedelta(hours=1)) -> str:
         """A signed token; a negative lifetime makes one that has expired already."""
@@ -85,6 +94,10 @@ class OidcIssuer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
 
 
 def unverified_token() -> str:

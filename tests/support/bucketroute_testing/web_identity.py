@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from bucketroute_snapshot import WebIdentityAuth
+from bucketroute_snapshot import NetworkScope, WebIdentityAuth
 from bucketroute_testing.clock import FakeClock
 
 STS_ENDPOINT = "https://sts.eu-central-1.amazonaws.com"
@@ -121,7 +121,7 @@ class ScriptedSts:
     def calls(self) -> int:
         return len(self.forms)
 
-    def transport(self, _context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    def transport(self, _context: ssl.SSLContext, _scope: NetworkScope) -> httpx.AsyncBaseTransport:
         return httpx.MockTransport(self.handle)
 
     async def handle(self, request: httpx.Request) -> httpx.Response:

@@ -38,9 +38,7 @@ def _client(pages: Pages, seen: list[httpx.Request] | None = None) -> JwksClient
             seen.append(request)
         return pages[str(request.url)]()
 
-    return JwksClient(
-        clock=FakeClock(), transport_factory=lambda _context: httpx.MockTransport(handle)
-    )
+    return JwksClient(clock=FakeClock(), transport_factory=lambda *_: httpx.MockTransport(handle))
 
 
 async def _fetch(pages: Pages, issuer: str = EXTERNAL) -> KeySet:
@@ -128,7 +126,7 @@ async def test_the_whole_fetch_is_bounded_in_time() -> None:
         await clock.sleep(3600)
         raise AssertionError("cancelled before")
 
-    client = JwksClient(clock=clock, transport_factory=lambda _context: httpx.MockTransport(hang))
+    client = JwksClient(clock=clock, transport_factory=lambda *_: httpx.MockTransport(hang))
     waiting = asyncio.create_task(client.fetch(EXTERNAL))
     # The trust store is read in a thread, which no fake clock waits for.
     await is_asked.wait()

@@ -12,14 +12,17 @@ import pytest
 
 from bucketroute_dataplane.core.messages import UpstreamRequest
 from bucketroute_dataplane.core.resolve import Endpoint
+from bucketroute_dataplane.shell.addresses import Resolver
 from bucketroute_dataplane.shell.pool import MAX_IDLE_PER_ENDPOINT, UpstreamPools
 from bucketroute_dataplane.shell.upstream import UpstreamConnection
 from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_dataplane.shell.watchdog import Watchdog
 from bucketroute_snapshot import NetworkScope
+from bucketroute_testing.names import ScriptedNames, silent_address
 from bucketroute_testing.tls import CertificateFiles, make_certificate
 from bucketroute_testing.transports import Sink, settle, until
 
+HOST = "127.0.0.1"
 GET = UpstreamRequest(b"GET", b"/b/k", b"store", ())
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -29,7 +32,7 @@ class Store:
 
     def __init__(self, port: int) -> None:
         self.endpoint = Endpoint(
-            host="127.0.0.1",
+            host=HOST,
             port=port,
             is_tls=False,
             network_scope=NetworkScope.LOOPBACK,
@@ -165,6 +168,31 @@ async def test_a_forbidden_address_is_not_dialled(pools: UpstreamPools) -> None:
         with pytest.raises(BackendError, match="not an allowed Public address"):
             await pools.dial(replace(store.endpoint, network_scope=NetworkScope.PUBLIC))
         assert store.accepted == 0
+
+
+async def test_a_name_that_is_rebound_after_the_check_is_dialled_where_it_was_checked() -> None:
+    names = ScriptedNames(store_test=[["127.0.0.1"], ["127.0.0.1", "169.254.169.254"]])
+    pools = UpstreamPools(Watchdog(), Resolver(names))
+    async with serving() as store:
+        endpoint = replace(store.endpoint, host="store.test")
+        connection = await pools.dial(endpoint)
+        assert (await exchange(connection)).body == b"hi"
+        assert names.asked == ["store.test"]
+        with pytest.raises(BackendError, match=r"169\.254\.169\.254 is not an allowed"):
+            await pools.dial(endpoint)
+        assert store.accepted == 1
+    pools.close()
+    await settle(10)
+
+
+async def test_an_address_that_is_silent_does_not_use_up_the_deadline() -> None:
+    pools = UpstreamPools(Watchdog(), Resolver(ScriptedNames(store_test=[["127.0.0.2", HOST]])))
+    async with serving() as store:
+        with silent_address("127.0.0.2", store.endpoint.port):
+            connection = await pools.dial(replace(store.endpoint, host="store.test"))
+        assert (await exchange(connection)).body == b"hi"
+    pools.close()
+    await settle(10)
 
 
 async def test_a_refused_connection_is_no_timeout(pools: UpstreamPools) -> None:

@@ -1,5 +1,6 @@
 """A pod's settings: flags before environment before defaults, and all that is wrong at once."""
 
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,21 @@ def test_everything_else_is_read(tmp_path: Path) -> None:
     assert waits == (10.0, 7.5)
     assert (settings.state_directory, settings.boot_directory) == (tmp_path, Path("/boot"))
     assert (settings.pod_uid, settings.log_level) == ("uid-1", "DEBUG")
+
+
+@pytest.mark.parametrize(
+    ("host", "denied"),
+    [
+        ("10.96.0.1", (IPv4Address("10.96.0.1"),)),
+        ("fd00::1", (IPv6Address("fd00::1"),)),
+        ("[fd00::1]", (IPv6Address("fd00::1"),)),
+        ("kubernetes.example.com", ()),
+        ("", ()),
+    ],
+)
+def test_the_api_servers_address_is_denied_to_backends(host: str, denied: object) -> None:
+    settings = load_settings([], {**ENVIRONMENT, "KUBERNETES_SERVICE_HOST": host})
+    assert settings.dataplane.denied_addresses == denied
 
 
 def test_a_sidecar_s_authority_comes_as_text() -> None:

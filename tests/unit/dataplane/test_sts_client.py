@@ -20,7 +20,7 @@ from bucketroute_dataplane.shell.sts_client import (
 )
 from bucketroute_dataplane.shell.tokens import TokenFile
 from bucketroute_dataplane.shell.web_identity import WebIdentityExchanger
-from bucketroute_snapshot import CABundle
+from bucketroute_snapshot import CABundle, NetworkScope
 from bucketroute_testing.clock import FakeClock
 from bucketroute_testing.tls import make_certificate
 from bucketroute_testing.web_identity import (
@@ -39,9 +39,7 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 
 def _client(handler: Handler) -> StsClient:
-    return StsClient(
-        clock=FakeClock(), transport_factory=lambda _context: httpx.MockTransport(handler)
-    )
+    return StsClient(clock=FakeClock(), transport_factory=lambda *_: httpx.MockTransport(handler))
 
 
 def _failing(error: Exception) -> Handler:
@@ -161,9 +159,7 @@ async def test_a_cancelled_exchange_ends_its_request() -> None:
             ended.set()
         raise AssertionError
 
-    client = StsClient(
-        clock=FakeClock(), transport_factory=lambda _context: httpx.MockTransport(handler)
-    )
+    client = StsClient(clock=FakeClock(), transport_factory=lambda *_: httpx.MockTransport(handler))
     asking = asyncio.ensure_future(_post(client))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -179,7 +175,7 @@ class _Contexts:
     def __init__(self) -> None:
         self.seen: list[ssl.SSLContext] = []
 
-    def transport(self, context: ssl.SSLContext) -> httpx.AsyncBaseTransport:
+    def transport(self, context: ssl.SSLContext, _scope: NetworkScope) -> httpx.AsyncBaseTransport:
         self.seen.append(context)
         return httpx.MockTransport(lambda _request: streamed(200))
 
