@@ -98,7 +98,7 @@ async def answer_forwarded(
     answering: Answering, plan: ForwardPlan, relay: Relay, head: ResponseHead
 ) -> None:
     """The backend's answer in the client's terms. Raises: BackendError, ClientGoneError."""
-    note_backend_request(answering.record, head)
+    note_backend_request(answering.record, head.headers)
     if not relay.is_upload_complete:
         # An early answer: the rest of the upload is not wanted any more.
         answering.client.stop_body()
@@ -227,8 +227,8 @@ def _kept_headers(answering: Answering, head: ResponseHead) -> list[Header]:
     ]
 
 
-def note_backend_request(record: AccessRecord, head: ResponseHead) -> None:
-    for name, value in head.headers:
+def note_backend_request(record: AccessRecord, headers: Sequence[Header]) -> None:
+    for name, value in headers:
         if name == b"x-amz-request-id":
             record.backend_request_id = value[:MAX_REQUEST_ID_BYTES].decode("latin-1")
             return

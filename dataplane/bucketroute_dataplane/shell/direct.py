@@ -58,7 +58,7 @@ class DirectRelay(Relay):
         assert head is not None
         answering.record.first_byte = answering.services.clock()
         if self.is_upload_complete and is_passed_on(self.plan, head):
-            note_backend_request(answering.record, head)
+            note_backend_request(answering.record, head.headers)
             start_passing_on(answering, self.plan, head)
             self._is_passing = True
         elif self._owner is not None:

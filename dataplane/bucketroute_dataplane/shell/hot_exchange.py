@@ -11,7 +11,7 @@ from bucketroute_dataplane.core.messages import Header
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.shapes import RequestShape, ShapeRoute
 from bucketroute_dataplane.shell.access_log import AccessRecord
-from bucketroute_dataplane.shell.answers import Answering
+from bucketroute_dataplane.shell.answers import Answering, note_backend_request
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.direct import DirectRelay
 from bucketroute_dataplane.shell.relay import Relay
@@ -110,9 +110,7 @@ class HotExchange(DirectRelay):
         record = self.record()
         record.status = self._status
         record.bytes_in, record.bytes_out = client.received_bytes, client.sent_bytes
-        for name, value in self._backend_headers:
-            if name == b"x-amz-request-id":
-                record.backend_request_id = value.decode("latin-1")
+        note_backend_request(record, self._backend_headers)
         path.services.metrics.in_flight -= 1
         path.end(record)
 
