@@ -23,8 +23,9 @@ from typing import Protocol
 
 # Below it a move costs more than it saves.
 MIN_MOVE_BYTES = 1024 * 1024
-# Held in the kernel by one stream. Users without privilege may have 64 MiB of pipes in all.
-PIPE_BYTES = 256 * 1024
+# Held in the kernel by one stream. A user without privilege may have 64 MiB of pipes in all; the
+# pipes beyond that are of the default size.
+PIPE_BYTES = 1024 * 1024
 # What one stream moves before the others have their turn.
 TURN_BYTES = 4 * 1024 * 1024
 MAX_IDLE_PIPES = 16
