@@ -8,7 +8,7 @@ compile() {
   "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-header --upgrade -o "requirements/$out.lock" "$@"
 }
-compile dataplane pyproject.toml
+compile dataplane --group dataplane
 compile operator pyproject.toml --extra operator
 # The build backend is locked too: the project itself is installed without build isolation.
 compile build requirements/build.in
