@@ -100,6 +100,14 @@ class Kube(Protocol):
         self, resource: Resource, *, namespace: str = "", selector: str = ""
     ) -> list[Json]:
         """All objects, read page by page; of every namespace if none is given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """All objects of a kind as they were at one `resource_version`."""
+
+    resource_version: str
+    items: list[Json]
+
+
         ...
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json: ...
@@ -109,6 +117,12 @@ class Kube(Protocol):
         ...
 
     async def replace(self, resource: Resource, body: Json) -> Json:
+    async def listing(
+        self, resource: Resource, *, namespace: str = "", selector: str = ""
+    ) -> Listing:
+        """The same, and when that was."""
+        ...
+
         """Raises: ConflictError if it is not at the `resourceVersion` in `body` any more."""
         ...
 

@@ -29,12 +29,11 @@ from bucketroute_operator.shell.references import References
 from bucketroute_operator.shell.sealing_keys import SealingKeys
 from bucketroute_operator.shell.status_view import StatusView
 from bucketroute_operator.shell.status_writer import StatusWriter
-from bucketroute_operator.shell.store import Change, ObjectStore
+from bucketroute_operator.shell.store import Change, ObjectStore, is_older_version
 
 log = logging.getLogger("bucketroute.operator")
 
 LEASE_NAME = "bucketroute-operator"
-LIST_EVERY_SECONDS = 60.0
 POLL_EVERY_SECONDS = 60.0
 KEYS_AT_MOST_EVERY_SECONDS = 5.0
 # kubelet restarts a replica that has not seen the cluster for so long.
@@ -191,9 +190,14 @@ class Operator:
     async def _list(self) -> None:
         for resource in WATCHED:
             is_first = self._listed_at is None
-            began = self._store.begin_listing()
-            items = await self._kube.list_all(resource)
-            change, count = self._store.listed(resource, items, began)
+            began, newest = self._store.begin_listing(), self._store.newest(resource)
+            listing = await self._kube.listing(resource)
+            if is_older_version(listing.resource_version, newest):
+                # As from a replica that lags, or after a restore. If it lasts, the liveness probe
+                # fails, and a new process takes the cluster as it finds it.
+                log.warning("a LIST is from the past kind=%s", resource.kind)
+                raise KubeError(0, f"{resource.plural} are listed as they were in the past")
+            change, count = self._store.listed(resource, listing.items, began)
             self._reconciler.changed(change)
             if count and not is_first:
                 self._metrics.relist_differences.labels(resource.kind).inc(count)
@@ -202,10 +206,16 @@ class Operator:
         self._metrics.list_age.set(time())
 
     async def _keep_listing(self) -> None:
+        """The age of the last LIST is a metric and a probe."""
+        wait = self._settings.list_seconds
         while True:
-            await self._reconciler.relist_wanted(LIST_EVERY_SECONDS)
-            with suppress(KubeError):  # the age of the last LIST is a metric and a probe
+            await self._reconciler.relist_wanted(wait)
+            try:
                 await self._list()
+                wait = self._settings.list_seconds
+            except KubeError as exc:
+                log.warning("a LIST failed, trying again: %s", exc)
+                wait = self._pace.retry
 
     async def _keep_polling(self) -> None:
         """What is not watched: referred Secrets and ConfigMaps, our own keys, our own Service."""
