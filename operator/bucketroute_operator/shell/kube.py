@@ -17,8 +17,8 @@ from bucketroute_operator.shell.kube_api import (
     ForbiddenError,
     Json,
     KubeError,
-    NoAccessError,
     Listing,
+    NoAccessError,
     NotFoundError,
     Resource,
 )

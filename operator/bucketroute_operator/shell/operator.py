@@ -15,7 +15,7 @@ from bucketroute_operator.shell.certificate_store import CertificateStore
 from bucketroute_operator.shell.channel import Channels
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
 from bucketroute_operator.shell.config_server import ConfigServer
-from bucketroute_operator.shell.default_class import ensure_default_class, refresh_endpoint
+from bucketroute_operator.shell.default_class import keep_ensuring, refresh_endpoint
 from bucketroute_operator.shell.events import Events
 from bucketroute_operator.shell.gateway_pods import GatewayPods
 from bucketroute_operator.shell.handlers import Inbox, Watch
@@ -36,6 +36,8 @@ log = logging.getLogger("bucketroute.operator")
 LEASE_NAME = "bucketroute-operator"
 POLL_EVERY_SECONDS = 60.0
 KEYS_AT_MOST_EVERY_SECONDS = 5.0
+# How often a new leader tries to read all that it needs before it publishes without.
+FIRST_READS = 15
 # kubelet restarts a replica that has not seen the cluster for so long.
 STALE_AFTER_SECONDS = 300.0
 
@@ -155,6 +157,10 @@ class Operator:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(election.hold())
+                if self._settings.default_class:
+                    group.create_task(
+                        keep_ensuring(self._kube, self._settings, retry_seconds=self._pace.retry)
+                    )
                 await self._seed()
                 watch.start()
                 group.create_task(_until_it_ends(watch))
@@ -175,8 +181,6 @@ class Operator:
         """Nothing is compiled before everything was listed: a half-read cache would unpublish."""
         while True:
             try:
-                if self._settings.default_class:
-                    await ensure_default_class(self._kube, self._settings)
                 await self._list()
                 await self._sealing_keys.refresh()
                 await self._pods.refresh()
@@ -184,8 +188,18 @@ class Operator:
             except KubeError as exc:
                 log.warning("the cluster could not be read, trying again: %s", exc)
                 await asyncio.sleep(self._pace.retry)
-        await self._cluster_keys.refresh()
-        await self._references.refresh(self._store, only_new=True)
+        await self._read_first()
+
+    async def _read_first(self) -> None:
+        """The keys of tokens, and what objects refer to. What was published without them would take
+        logins and backends away; but what cannot be read for long must not hold up all the rest.
+        """
+        for _ in range(FIRST_READS):
+            await self._cluster_keys.refresh()
+            await self._references.refresh(self._store, only_new=True)
+            if not (self._cluster_keys.may_be_missed or self._references.may_be_missed):
+                return
+            await asyncio.sleep(self._pace.retry)
 
     async def _list(self) -> None:
         for resource in WATCHED:

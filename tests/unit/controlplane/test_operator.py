@@ -16,6 +16,7 @@ from bucketroute_operator.shell.kube_api import (
     ROUTES,
     SECRETS,
     ConflictError,
+    Json,
     KubeError,
     Resource,
 )
@@ -171,18 +172,74 @@ async def test_an_unreliable_api_server_only_delays(cluster: Cluster) -> None:
         )
 
 
+def _static_backend() -> Json:
+    auth = {"type": "Static", "staticCredentials": {"secretName": "keys"}}
+    metadata = {"namespace": "team-a", "name": "minio"}
+    return {"metadata": metadata, "spec": {"region": "eu-west-1", "auth": auth}}
+
+
+async def test_a_restart_among_failures_takes_no_login_and_no_secret_away(
+    cluster: Cluster,
+) -> None:
+    """What could not be read yet is waited for, not published without."""
+    cluster.kube.put(BACKENDS, _static_backend())
+    data = {"accessKeyID": "QUtJQUVYQU1QTEU=", "secretAccessKey": "c2VjcmV0LXNlY3JldA=="}
+    metadata = {"namespace": "team-a", "name": "keys"}
+    cluster.kube.put(SECRETS, {"metadata": metadata, "data": data})
+    route = raw_route()
+    route["spec"]["backend"] = {"bucket": "acme", "ref": {"name": "minio"}}
+    cluster.kube.put(ROUTES, route)
+    cluster.kube.raw_fault = KubeError(500, "for a moment")
+    cluster.kube.fault = lambda verb, resource, name: (
+        KubeError(429, "for a moment") if resource is SECRETS and name == "keys" else None
+    )
+    async with cluster.running_operator() as metrics:
+        await until(lambda: cluster.kube.calls["get", "Secret"] > 3)
+        cluster.kube.raw_fault = None
+        await until(lambda: cluster.kube.calls["get", "Secret"] > 5)
+        assert _published(metrics) == 0
+        cluster.kube.fault = lambda verb, resource, name: None
+        async with cluster.gateway("pod-1") as (target,):
+            await until(lambda: bool(target.served))
+    (first, secrets), *_ = target.served
+    assert first.settings.cluster_issuer == "https://cluster"
+    assert len(secrets.static) == 1
+
+
+async def test_a_list_from_the_past_changes_nothing(cluster: Cluster) -> None:
+    """It would bring revoked routes back for a while, and write statuses of former generations."""
+    cluster.kube.put(ROUTES, raw_route("old"))
+    past = await cluster.kube.listing(ROUTES)
+    async with cluster.running_operator() as metrics, cluster.gateway("pod-1") as (target,):
+        await until(lambda: cluster.condition("old", "Programmed") == PROGRAMMED)
+        cluster.kube.remove(ROUTES, "team-a", "old")
+        cluster.kube.put(ROUTES, raw_route("new"))
+        await until(lambda: cluster.condition("new", "Programmed") == PROGRAMMED)
+        cluster.kube.old_listings = {ROUTES.kind: past}
+        published, lists = _published(metrics), cluster.kube.calls["list", ROUTES.kind]
+        cluster.kube.watcher(ROUTES, None, past.items[0])  # kopf got that one, too
+        await until(lambda: cluster.kube.calls["list", ROUTES.kind] > lists)
+        await asyncio.sleep(0.1)
+        assert _published(metrics) == published
+    assert target.snapshot is not None
+    assert [route.name for route in target.snapshot.routes] == ["new"]
+
+
+async def test_a_list_that_fails_is_asked_for_again_soon(cluster: Cluster) -> None:
+    async with cluster.running_operator(), cluster.gateway("pod-1"):
+        await until(lambda: cluster.kube.calls["create", "TokenReview"] > 0)
+        lists = cluster.kube.calls["list", ROUTES.kind]
+        cluster.kube.fault = lambda verb, resource, name: (
+            KubeError(500, "for a moment") if verb == "list" and resource is ROUTES else None
+        )
+        # As after a gap that kopf met: what was deleted in it, only a LIST can tell.
+        cluster.kube.watcher(ROUTES, None, cluster.kube.put(ROUTES, raw_route()))
+        await until(lambda: cluster.kube.calls["list", ROUTES.kind] > lists + 2)
+
+
 async def test_a_secret_that_was_referred_to_is_read_by_name(cluster: Cluster) -> None:
     metadata = {"namespace": "team-a", "name": "keys"}
-    cluster.kube.put(
-        BACKENDS,
-        {
-            "metadata": {"namespace": "team-a", "name": "minio"},
-            "spec": {
-                "region": "eu-west-1",
-                "auth": {"type": "Static", "staticCredentials": {"secretName": "keys"}},
-            },
-        },
-    )
+    cluster.kube.put(BACKENDS, _static_backend())
     data = {"accessKeyID": "QUtJQUVYQU1QTEU=", "secretAccessKey": "c2VjcmV0LXNlY3JldA=="}
     cluster.kube.put(SECRETS, {"metadata": metadata, "data": data})
     route = raw_route()
