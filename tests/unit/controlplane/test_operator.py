@@ -281,7 +281,7 @@ async def test_an_operator_that_was_fenced_off_ends(cluster: Cluster) -> None:
     async with cluster.running_operator() as metrics:
         await until(lambda: _published(metrics) == 1)
         pointer = cluster.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-snapshot-default")
-        data = {**pointer["data"], "version": "9.1"}
+        data = {**pointer["data"], "version": "9.1", "writer": "another"}
         cluster.kube.put(CONFIG_MAPS, {**pointer, "data": data})
         cluster.kube.put(ROUTES, raw_route())
         assert cluster.task is not None
