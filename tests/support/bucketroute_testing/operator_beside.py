@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ CLASS = "beside"
 OPERATOR_ACCOUNT = "bucketroute-operator"
 GATEWAY_ACCOUNT = "bucketroute-gateway"
 PODS = ("gateway-1", "gateway-2")
+OLDER_POD = "gateway-older"
 OLD_CHUNKS = 11
 _INSTALLED = "deployment/bucketroute-operator"
 _SHOWN = ("operator/rbac", "operator/secrets", "gateway/serviceaccount")
@@ -46,14 +48,16 @@ def bring_installed_operator_back(cluster: Cluster) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """`roles` are the rendered Role and ClusterRole, `token` is the operator's own."""
+    """`roles` are the rendered Role and ClusterRole, `token` is the operator's own. `token_files`
+    are those of the gateway's pods, by name.
+    """
 
     cluster: Cluster
     roles: tuple[Json, ...]
     token: str
     api_server: str
     ca_file: Path
-    token_files: tuple[Path, ...]
+    token_files: Mapping[str, Path]
 
     def authority_file(self, directory: Path) -> Path:
         """What data planes trust, once the operator has written it. Raises: TimeoutError."""
@@ -67,17 +71,17 @@ def make_surroundings(cluster: Cluster, directory: Path) -> Surroundings:
     """Raises: CommandError."""
     cluster.create_namespace(NAMESPACE)
     rendered = _rendered(cluster)
-    cluster.apply(*rendered, _class(), *map(_pod, PODS), *map(_old_chunk, range(OLD_CHUNKS)))
-    uids = [str(cluster.get("pod", name, NAMESPACE)["metadata"]["uid"]) for name in PODS]
-    cluster.apply(_ready(uids))
-    token_files = []
-    for name in PODS:
+    pods = [_pod(name) for name in (*PODS, OLDER_POD)]
+    cluster.apply(*rendered, class_with(), *pods, *map(_old_chunk, range(OLD_CHUNKS)))
+    set_ready(cluster, *PODS)
+    token_files = {}
+    for name in (*PODS, OLDER_POD):
         file = directory / f"token-{name}"
         bound = ("--bound-object-kind", "Pod", "--bound-object-name", name)
         file.write_text(
             _token(cluster, GATEWAY_ACCOUNT, "--audience", "bucketroute-config", *bound)
         )
-        token_files.append(file)
+        token_files[name] = file
     api_server, ca_file = _api_server(cluster, directory)
     return Surroundings(
         cluster=cluster,
@@ -85,8 +89,14 @@ def make_surroundings(cluster: Cluster, directory: Path) -> Surroundings:
         token=_token(cluster, OPERATOR_ACCOUNT),
         api_server=api_server,
         ca_file=ca_file,
-        token_files=tuple(token_files),
+        token_files=token_files,
     )
+
+
+def set_ready(cluster: Cluster, *pods: str) -> None:
+    """Has these pods, and no others, counted as ready. Raises: CommandError."""
+    uids = [str(cluster.get("pod", name, NAMESPACE)["metadata"]["uid"]) for name in pods]
+    cluster.apply(_ready(dict(zip(pods, uids, strict=True))))
 
 
 def remove_surroundings(cluster: Cluster) -> None:
@@ -110,13 +120,14 @@ def _rendered(cluster: Cluster) -> list[Json]:
     return objects
 
 
-def _class() -> Json:
+def class_with(**spec: object) -> Json:
+    """The class `beside`, with more in its spec."""
     account = {"namespace": NAMESPACE, "name": GATEWAY_ACCOUNT}
     return {
         "apiVersion": "bucketroute.io/v1alpha1",
         "kind": "BucketRouteClass",
         "metadata": {"name": CLASS},
-        "spec": {"dataPlane": {"mode": "Shared", "serviceAccountRef": account}},
+        "spec": {"dataPlane": {"mode": "Shared", "serviceAccountRef": account}, **spec},
     }
 
 
@@ -150,7 +161,7 @@ def _old_chunk(number: int) -> Json:
     }
 
 
-def _ready(pod_uids: list[str]) -> Json:
+def _ready(pod_uids: Mapping[str, str]) -> Json:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -166,7 +177,7 @@ def _ready(pod_uids: list[str]) -> Json:
                 "conditions": {"ready": True},
                 "targetRef": {"kind": "Pod", "namespace": NAMESPACE, "name": name, "uid": uid},
             }
-            for number, (name, uid) in enumerate(zip(PODS, pod_uids, strict=True), start=1)
+            for number, (name, uid) in enumerate(pod_uids.items(), start=1)
         ],
     }
 

@@ -14,7 +14,7 @@ from bucketroute_testing.cluster import Cluster, Json, wait_until
 from bucketroute_testing.fault_proxy import FaultProxy
 from bucketroute_testing.fresh_compile import fresh_digest
 from bucketroute_testing.gateway_clients import GatewayClients
-from bucketroute_testing.operator_beside import CLASS, NAMESPACE, Surroundings
+from bucketroute_testing.operator_beside import CLASS, NAMESPACE, PODS, Surroundings
 from bucketroute_testing.operator_program import OperatorProgram, write_kubeconfig
 from bucketroute_testing.route_churn import Churn
 
@@ -107,7 +107,7 @@ def operator_world(
             url=f"https://localhost:{operator.config_port}",
             class_name=CLASS,
             ca_file=surroundings.authority_file(directory),
-            token_files=surroundings.token_files,
+            token_files=[surroundings.token_files[name] for name in PODS],
         )
         operator.await_leading()
         with gateways:
