@@ -39,11 +39,18 @@ def send_installed_operator_away(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=delete", "pod", "-l", label, "--timeout=60s", *where, seconds=70)
 
 
-def bring_installed_operator_back(cluster: Cluster) -> None:
-    """Raises: CommandError."""
+def bring_installed_operator_back(cluster: Cluster, *, endpoint: str) -> None:
+    """And the class `default` to its gateway, whose Service it follows. Raises: TimeoutError."""
     where = ("--namespace", SYSTEM_NAMESPACE)
     cluster.kubectl("scale", _INSTALLED, "--replicas=1", *where)
     cluster.kubectl("rollout", "status", _INSTALLED, "--timeout=90s", *where, seconds=100)
+    wait_until(lambda: default_endpoint(cluster), lambda found: found == endpoint, seconds=90)
+
+
+def default_endpoint(cluster: Cluster) -> str:
+    """Of the class `default`. Raises: CommandError."""
+    found = cluster.get("bucketrouteclass", "default")
+    return str(found["spec"]["dataPlane"]["endpoint"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +79,8 @@ def make_surroundings(cluster: Cluster, directory: Path) -> Surroundings:
     cluster.create_namespace(NAMESPACE)
     rendered = _rendered(cluster)
     pods = [_pod(name) for name in (*PODS, OLDER_POD)]
-    cluster.apply(*rendered, class_with(), *pods, *map(_old_chunk, range(OLD_CHUNKS)))
+    chunks = map(_old_chunk, range(OLD_CHUNKS))
+    cluster.apply(*rendered, class_with(), _SERVICE, *pods, *chunks)
     set_ready(cluster, *PODS)
     token_files = {}
     for name in (*PODS, OLDER_POD):
@@ -129,6 +137,15 @@ def class_with(**spec: object) -> Json:
         "metadata": {"name": CLASS},
         "spec": {"dataPlane": {"mode": "Shared", "serviceAccountRef": account}, **spec},
     }
+
+
+# The class `default` follows it as long as this operator leads.
+_SERVICE: Json = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"namespace": NAMESPACE, "name": GATEWAY_ACCOUNT},
+    "spec": {"ports": [{"name": "s3", "port": 80}]},
+}
 
 
 def _pod(name: str) -> Json:

@@ -14,6 +14,7 @@ from bucketroute_testing.fault_proxy import FaultProxy
 from bucketroute_testing.operator_beside import (
     Surroundings,
     bring_installed_operator_back,
+    default_endpoint,
     make_surroundings,
     remove_surroundings,
     send_installed_operator_away,
@@ -29,12 +30,13 @@ def surroundings(
 ) -> Iterator[Surroundings]:
     """Of an operator that is not the installed one, which comes back afterwards."""
     cluster = bucketroute.cluster
+    endpoint = default_endpoint(cluster)
     send_installed_operator_away(cluster)
     try:
         yield make_surroundings(cluster, tmp_path_factory.mktemp("surroundings"))
     finally:
         remove_surroundings(cluster)
-        bring_installed_operator_back(cluster)
+        bring_installed_operator_back(cluster, endpoint=endpoint)
 
 
 @pytest.fixture(scope="package")
