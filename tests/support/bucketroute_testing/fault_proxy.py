@@ -12,15 +12,15 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass
+from time import monotonic
 
 import aiohttp
 import yarl
 from aiohttp import web
 
 from bucketroute_testing.api_calls import ApiCall, parse_call
-from bucketroute_testing.watch_faults import GONE, EventFaultFactory, Faithful
+from bucketroute_testing.api_faults import GONE, Faults
 
 _START_SECONDS = 10.0
 # aiohttp's documentation, "Graceful Shutdown": TLS transports close a moment after their session.
@@ -32,52 +32,20 @@ _NOT_CARRIED = frozenset(
 )
 _REASONS = {409: "Conflict", 429: "TooManyRequests", 500: "InternalError"}
 
-Matcher = Callable[[ApiCall], bool]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """One call. `status` is what the caller was told; `has_arrived` and `was_carried_out` are what
     the API server says: a call may fail before it gets there, or its answer on the way back.
+    `name` is the object's, for what is created, too; `at` is monotonic, in seconds.
     """
 
     call: ApiCall
     status: int
     has_arrived: bool
     was_carried_out: bool
-
-
-@dataclass(slots=True, kw_only=True)
-class Refusal:
-    """Answers a `share` of the calls that match with `status`, `times` at most; `after` they were
-    carried out.
-
-    By chance, from a seed: every second one would go on hitting the same caller of two that take
-    turns.
-    """
-
-    matches: Matcher
-    status: int
-    share: float = 1.0
-    times: int | None = None
-    after: bool = False
-    chance: Random = field(default_factory=lambda: Random(1))
-
-    def takes(self, call: ApiCall) -> bool:
-        is_due = self.matches(call) and self.times != 0 and self.chance.random() < self.share
-        if is_due and self.times is not None:
-            self.times -= 1
-        return is_due
-
-
-@dataclass(slots=True, kw_only=True)
-class Faults:
-    """What fails at the moment. `old_lists` are bodies by path: lists that are from the past."""
-
-    refusals: tuple[Refusal, ...] = ()
-    events: EventFaultFactory = Faithful
-    are_watches_stalled: bool = False
-    old_lists: dict[str, bytes] = field(default_factory=dict)
+    name: str
+    at: float
 
 
 class FaultProxy:
@@ -165,7 +133,7 @@ class FaultProxy:
         faults, body = self.faults, await request.read()
         refusal = next((item for item in faults.refusals if item.takes(call)), None)
         if refusal is not None and not refusal.after:
-            self._saw(call, refusal.status, has_arrived=False)
+            self._saw(call, body, refusal.status, has_arrived=False)
             return _refused(refusal.status)
         headers = {
             name: value
@@ -179,11 +147,11 @@ class FaultProxy:
             data=body or None,
         ) as answer:
             if call.is_watch and answer.status == 200:
-                self._saw(call, answer.status, was_carried_out=True)
+                self._saw(call, body, answer.status, was_carried_out=True)
                 return await self._stream(request, answer)
             content = await answer.read()
         status = answer.status if refusal is None else refusal.status
-        self._saw(call, status, was_carried_out=answer.ok)
+        self._saw(call, body, status, was_carried_out=answer.ok)
         if refusal is not None:
             return _refused(refusal.status)
         if call.verb == "list" and answer.ok:
@@ -205,7 +173,13 @@ class FaultProxy:
         return response
 
     def _saw(
-        self, call: ApiCall, status: int, *, has_arrived: bool = True, was_carried_out: bool = False
+        self,
+        call: ApiCall,
+        body: bytes,
+        status: int,
+        *,
+        has_arrived: bool = True,
+        was_carried_out: bool = False,
     ) -> None:
         self.seen.append(
             Seen(
@@ -213,6 +187,8 @@ class FaultProxy:
                 status=status,
                 has_arrived=has_arrived,
                 was_carried_out=was_carried_out,
+                name=call.name or _name_in(body),
+                at=monotonic(),
             )
         )
 
@@ -267,6 +243,10 @@ class _Stream:
     def _write_soon(self, lines: list[bytes]) -> None:
         task = self._proxy.loop.create_task(self._write(lines))
         task.add_done_callback(lambda done: done.exception())
+
+
+def _name_in(body: bytes) -> str:
+    return str(json.loads(body).get("metadata", {}).get("name", "")) if body else ""
 
 
 def _refused(status: int) -> web.Response:

@@ -73,6 +73,11 @@ class World:
         items = json.loads(self.cluster.kubectl("get", "bucketroutes", *where))["items"]
         return {item["metadata"]["name"]: item for item in items}
 
+    def served(self) -> list[set[str]]:
+        """The names of the routes that each gateway serves."""
+        snapshots = [follower.target.snapshot for follower in self.gateways.followers]
+        return [{route.name for route in found.routes} if found else set() for found in snapshots]
+
     def await_lists(self, count: int) -> None:
         """Until the operator, or its watch, has listed the routes so many times more."""
         since = len(self.proxy.seen)

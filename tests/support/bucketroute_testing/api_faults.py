@@ -1,20 +1,27 @@
-"""What may go wrong with the events of a watch: each fault takes a line and gives lines back."""
+"""What may go wrong between an operator and its API server; `fault_proxy.py` makes it happen."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
 from typing import Protocol
+
+from bucketroute_testing.api_calls import ApiCall
 
 GONE = (
     b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure",'
     b'"reason":"Expired","message":"too old resource version","code":410}}\n'
 )
+Matcher = Callable[[ApiCall], bool]
 
 
 class EventFault(Protocol):
-    """One for each stream. `feed` takes a line with its newline; `rest` is asked when nothing has
-    come for a moment, and at the end.
+    """What happens to the events of a watch; one for each stream.
+
+    `feed` takes a line with its newline; `rest` is asked when nothing has come for a moment, and
+    when the fault is over.
     """
 
     def feed(self, line: bytes) -> list[bytes]: ...
@@ -76,3 +83,36 @@ class Swallowing(Faithful):
             return [line]
         self._lost.add(kind)
         return []
+
+
+@dataclass(slots=True, kw_only=True)
+class Refusal:
+    """Answers a `share` of the calls that match with `status`, `times` at most; `after` they were
+    carried out.
+
+    By chance, from a seed: every second one would go on hitting the same caller of two that take
+    turns.
+    """
+
+    matches: Matcher
+    status: int
+    share: float = 1.0
+    times: int | None = None
+    after: bool = False
+    chance: Random = field(default_factory=lambda: Random(1))
+
+    def takes(self, call: ApiCall) -> bool:
+        is_due = self.matches(call) and self.times != 0 and self.chance.random() < self.share
+        if is_due and self.times is not None:
+            self.times -= 1
+        return is_due
+
+
+@dataclass(slots=True, kw_only=True)
+class Faults:
+    """What fails at the moment. `old_lists` are bodies by path: lists that are from the past."""
+
+    refusals: tuple[Refusal, ...] = ()
+    events: EventFaultFactory = Faithful
+    are_watches_stalled: bool = False
+    old_lists: dict[str, bytes] = field(default_factory=dict)
