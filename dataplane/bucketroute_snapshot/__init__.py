@@ -13,7 +13,6 @@ from bucketroute_snapshot.codec import (
 )
 from bucketroute_snapshot.digest import snapshot_digest
 from bucketroute_snapshot.model import (
-    SCHEMA_VERSION,
     AccessKeySecret,
     AccessKeySubject,
     AccessRule,
@@ -41,9 +40,11 @@ from bucketroute_snapshot.model import (
     UnsignedAuth,
     WebIdentityAuth,
 )
+from bucketroute_snapshot.schema import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION
 from bucketroute_snapshot.secret import Secret
 
 __all__ = [
+    "OLDEST_SCHEMA_VERSION",
     "SCHEMA_VERSION",
     "AccessKeySecret",
     "AccessKeySubject",

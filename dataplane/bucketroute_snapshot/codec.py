@@ -1,8 +1,8 @@
 """Snapshot ⇄ NDJSON: a header line, then one route a line, each canonical JSON.
 
 One route a line lets a data plane decode in slices between other work: `json.loads` of one large
-document would stall the event loop (it holds the interpreter lock throughout). Unknown fields
-are refused within a schema version: the operator renders for the version that the reader asked for.
+document would stall the event loop (it holds the interpreter lock throughout). Unknown fields are
+refused: the operator writes for the schema that the reader knows, and leaves out what came later.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bucketroute_snapshot.model import (
-    SCHEMA_VERSION,
     ClassSettings,
     Route,
     Snapshot,
     SnapshotSecrets,
 )
+from bucketroute_snapshot.schema import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, is_field_of
 from bucketroute_snapshot.secret import Secret
 
 T = TypeVar("T")
@@ -40,13 +40,39 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 def snapshot_lines(snapshot: Snapshot) -> Iterator[bytes]:
     yield _line(
         {
-            "schemaVersion": snapshot.schema_version,
+            "schemaVersion": SCHEMA_VERSION,
             "routeCount": len(snapshot.routes),
             "class": _encode(snapshot.settings),
         }
     )
     for route in snapshot.routes:
         yield _line(_encode(route))
+
+
+def lines_for(schema: int, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """A snapshot's lines, the header first, as readers of an older `schema` understand them.
+
+    Raises: SnapshotFormatError.
+    """
+    header, *routes = lines
+    value = _parse(header)
+    settings = _decode(ClassSettings, value["class"])
+    yield _line({**value, "schemaVersion": schema, "class": _encode(settings, schema)})
+    if is_known_to(schema, Route):  # and so are the lines
+        yield from routes
+    else:
+        yield from (_line(_encode(_decode(Route, _parse(line)), schema)) for line in routes)
+
+
+@cache
+def is_known_to(schema: int, hint: Any) -> bool:
+    """Whether readers of `schema` know every field of a type and of what it is made of."""
+    if not is_dataclass(hint):
+        return all(is_known_to(schema, part) for part in get_args(hint) if part is not Ellipsis)
+    return all(
+        is_field_of(schema, spec) and is_known_to(schema, get_type_hints(hint)[spec.name])
+        for spec in fields(hint)
+    )
 
 
 def decode_snapshot(body: bytes) -> Snapshot:
@@ -90,15 +116,16 @@ class SnapshotDecoder:
         if not isinstance(value, dict) or value.keys() != {"schemaVersion", "routeCount", "class"}:
             raise SnapshotFormatError("the first line is not a snapshot header")
         version = _expect(int, value["schemaVersion"])
-        if version != SCHEMA_VERSION:
-            raise SnapshotFormatError(f"schema version {version} is not {SCHEMA_VERSION}")
+        if not OLDEST_SCHEMA_VERSION <= version <= SCHEMA_VERSION:
+            known = f"{OLDEST_SCHEMA_VERSION} to {SCHEMA_VERSION}"
+            raise SnapshotFormatError(f"schema version {version} is none of {known}")
         self._route_count = _expect(int, value["routeCount"])
         self._settings = _decode(ClassSettings, value["class"])
 
 
-def encode_secrets(secrets: SnapshotSecrets) -> bytes:
+def encode_secrets(secrets: SnapshotSecrets, schema: int = SCHEMA_VERSION) -> bytes:
     """Canonical JSON with the secret values in the clear: for the TLS config channel only."""
-    return _line(_encode(secrets))
+    return _line(_encode(secrets, schema))
 
 
 def decode_secrets(body: bytes) -> SnapshotSecrets:
@@ -127,7 +154,7 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-def _encode(value: object) -> JSONValue:
+def _encode(value: object, schema: int = SCHEMA_VERSION) -> JSONValue:
     match value:
         case None | bool() | int() | float() | str():
             return value
@@ -136,23 +163,36 @@ def _encode(value: object) -> JSONValue:
         case Secret():
             return value.reveal()
         case tuple():
-            return [_encode(item) for item in value]
+            return [_encode(item, schema) for item in value]
         case _:
-            return _encode_dataclass(value)
+            return _encode_dataclass(value, schema)
 
 
-def _encode_dataclass(value: Any) -> dict[str, JSONValue]:
+def _encode_dataclass(value: Any, schema: int) -> dict[str, JSONValue]:
     """Fields that equal their default are left out, so an added default changes no digest."""
     encoded: dict[str, JSONValue] = {}
     kind = getattr(type(value), "kind", None)
     if kind is not None:
         encoded["kind"] = kind
-    for spec in fields(value):
-        item = getattr(value, spec.name)
-        default = spec.default_factory() if spec.default_factory is not MISSING else spec.default
+    for name, json_name, default in _fields_for(value.__class__, schema):
+        item = getattr(value, name)
         if item != default:
-            encoded[_camel(spec.name)] = _encode(item)
+            encoded[json_name] = _encode(item, schema)
     return encoded
+
+
+@cache
+def _fields_for(cls: type[Any], schema: int) -> tuple[tuple[str, str, object], ...]:
+    """Name, JSON name and default of the fields that readers of `schema` know."""
+    return tuple(
+        (
+            spec.name,
+            _camel(spec.name),
+            spec.default if spec.default_factory is MISSING else spec.default_factory(),
+        )
+        for spec in fields(cls)
+        if is_field_of(schema, spec)
+    )
 
 
 Decoder = Callable[[JSONValue], Any]

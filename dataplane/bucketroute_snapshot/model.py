@@ -1,8 +1,7 @@
 """What a data plane must know to serve one BucketRouteClass: frozen, comparable, no behaviour.
 
 A `Snapshot` is everything but secrets; `SnapshotSecrets` travels beside it and outside its digest.
-Field names here are the JSON names in camelCase (see codec.py). A new field with a default is a
-compatible change; any other change raises SCHEMA_VERSION.
+Field names here are the JSON names in camelCase (see codec.py). schema.py says how to add one.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
+from bucketroute_snapshot.schema import since
 from bucketroute_snapshot.secret import Secret
-
-SCHEMA_VERSION = 1
 
 
 class AddressingStyle(Enum):
@@ -254,7 +252,7 @@ class ClassSettings:
     cluster_issuer: str | None = None
     cluster_jwks: str | None = None
     ca_bundles: tuple[CABundle, ...] = ()
-    signature_diagnostics: bool = False
+    signature_diagnostics: bool = field(default=False, metadata=since(2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +261,6 @@ class Snapshot:
 
     settings: ClassSettings
     routes: tuple[Route, ...] = ()
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# A replica that has not seen the cluster for five minutes is started again.
+MOST_LIST_SECONDS = 120
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -31,6 +33,7 @@ class OperatorSettings:
         `dataPlane` is filled in.
     tls_certificate, tls_key, tls_ca: files kept up to date by cert-manager; without them the
         operator makes and renews its own.
+    list_seconds: between two LISTs of all objects, which correct what a watch did not tell.
     kubeconfig: for running outside a cluster; None uses the pod's service account.
     """
 
@@ -49,6 +52,7 @@ class OperatorSettings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
+    list_seconds: float = 60.0
     kubeconfig: str | None = None
     log_level: str = "INFO"
 
@@ -80,6 +84,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> O
         tls_certificate=reader.file("tls_certificate"),
         tls_key=reader.file("tls_key"),
         tls_ca=reader.file("tls_ca"),
+        list_seconds=reader.seconds("list_seconds", "60", most=MOST_LIST_SECONDS),
         kubeconfig=environment.get("KUBECONFIG") or None,
         log_level=reader.choice("log_level", ("INFO", "DEBUG", "WARNING", "ERROR")),
     )
@@ -111,6 +116,13 @@ class _Reader:
         if value not in choices:
             self.problems.append(f"{_flag(name)} is {value!r}, not one of {', '.join(choices)}")
         return value
+
+    def seconds(self, name: str, default: str, *, most: int) -> float:
+        value = self._value(name) or default
+        if not (value.isascii() and value.isdigit() and 1 <= int(value) <= most):
+            self.problems.append(f"{_flag(name)} is {value!r}, not 1 to {most} seconds")
+            return 0.0
+        return float(value)
 
     def file(self, name: str) -> Path | None:
         value = self._value(name)
@@ -146,6 +158,7 @@ _HELP = {
     "tls_certificate": "certificate file, kept up to date by cert-manager",
     "tls_key": "its key",
     "tls_ca": "the authority that data planes are told to trust",
+    "list_seconds": "seconds between two LISTs of all objects (default 60)",
     "log_level": "INFO, DEBUG, WARNING or ERROR",
 }
 

@@ -134,8 +134,9 @@ def _reach_refusal(namespace: str, backend: RouteBackend, allowed: AllowedRoutes
 
 
 def _unavailable(*, is_own: bool) -> Refusal:
-    return Refusal(
-        reason=Reason.BACKEND_NOT_FOUND if is_own else Reason.REF_NOT_PERMITTED,
-        field=_REF_FIELD,
-        message="The BucketBackend does not exist, is not valid or does not admit this namespace.",
-    )
+    """Of another namespace, it is not told whether there is one."""
+    if is_own:
+        message = "The namespace has no valid BucketBackend of this name."
+        return Refusal(reason=Reason.BACKEND_NOT_FOUND, field=_REF_FIELD, message=message)
+    message = "The BucketBackend does not exist, is not valid or does not admit this namespace."
+    return Refusal(reason=Reason.REF_NOT_PERMITTED, field=_REF_FIELD, message=message)

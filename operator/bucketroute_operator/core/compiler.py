@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from bucketroute_operator.core.advice import told
 from bucketroute_operator.core.class_compiler import ClassInputs, compile_class
 from bucketroute_operator.core.class_policy import Refusal
 from bucketroute_operator.core.compilation import (
@@ -143,7 +144,7 @@ def _orphan(route: RouteObject, message: str) -> tuple[RouteResult, Finding]:
         bucket=route.bucket,
         state=None,
         conditions=(
-            not_accepted(refusal.reason, refusal.message),
+            not_accepted(refusal.reason, told(refusal)),
             pending(ConditionType.RESOLVED_REFS),
             pending(ConditionType.EXPORTED),
         ),

@@ -14,8 +14,14 @@ from bucketroute_snapshot import (
     Snapshot,
     Subject,
 )
-from bucketroute_snapshot.codec import snapshot_lines
-from bucketroute_snapshot.update import ConfigVersion, UpdateHeader, lines_digest
+from bucketroute_snapshot.codec import decode_secrets, encode_secrets, lines_for, snapshot_lines
+from bucketroute_snapshot.update import (
+    NO_SECRETS,
+    ConfigVersion,
+    UpdateHeader,
+    decode_update_header,
+    lines_digest,
+)
 
 RouteKey = tuple[str, str]  # namespace, name
 
@@ -62,6 +68,19 @@ def changed_keys(previous: Rendering | None, following: Rendering) -> frozenset[
 def full_update(version: ConfigVersion, rendering: Rendering, secrets_line: bytes) -> bytes:
     header = UpdateHeader(version=version, digest=rendering.digest)
     return b"".join([header.encode(), secrets_line, rendering.header, *rendering.lines.values()])
+
+
+def older_update(update: bytes, schema: int) -> bytes:
+    """A full update as readers of an older `schema` understand it; its digest is its own.
+
+    Raises: SnapshotFormatError.
+    """
+    first, secrets, *lines = update.splitlines(keepends=True)
+    older = list(lines_for(schema, lines))
+    header = UpdateHeader(version=decode_update_header(first).version, digest=lines_digest(older))
+    if secrets != NO_SECRETS:
+        secrets = encode_secrets(decode_secrets(secrets), schema)
+    return b"".join([header.encode(), secrets, *older])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

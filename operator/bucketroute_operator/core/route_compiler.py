@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bucketroute_operator.core.advice import told
 from bucketroute_operator.core.backend_resolver import (
     ResolvedBackend,
     Surroundings,
@@ -143,7 +144,7 @@ def _refused(inputs: RouteInputs, refusal: Refusal) -> CompiledRoute:
             bucket=route.bucket,
             state=state,
             conditions=(
-                not_accepted(refusal.reason, refusal.message),
+                not_accepted(refusal.reason, told(refusal)),
                 pending(ConditionType.RESOLVED_REFS),
                 pending(ConditionType.EXPORTED),
             ),
@@ -224,7 +225,7 @@ def _references_condition(
         type=ConditionType.RESOLVED_REFS,
         status=refusal is None,
         reason=Reason.RESOLVED_REFS if refusal is None else refusal.reason,
-        message="All references are resolved." if refusal is None else refusal.message,
+        message="All references are resolved." if refusal is None else told(refusal),
     )
 
 
@@ -235,7 +236,7 @@ def _exported_condition(inputs: RouteInputs) -> Condition:
         type=ConditionType.EXPORTED,
         status=is_exported,
         reason=Reason.EXPORTED if is_exported else _NAME_TAKEN_ELSEWHERE.reason,
-        message=message if is_exported else _NAME_TAKEN_ELSEWHERE.message,
+        message=message if is_exported else told(_NAME_TAKEN_ELSEWHERE),
     )
 
 

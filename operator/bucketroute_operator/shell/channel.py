@@ -115,6 +115,11 @@ class ClassChannel:
                 await self._park(published, superseded, left)
         return None
 
+    def full(self) -> Answer:
+        """Everything that is published, for a gateway."""
+        assert self.current is not None
+        return self.current.full()
+
     def answer(self, caller: Caller, known: ConfigVersion | None, digest: str) -> Answer | None:
         """What the caller lacks now, or None. `digest` is that of what it has."""
         current = self.current

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from time import monotonic, time
 
 from bucketroute_operator.core.conflicts import NameHolder, holders_of
-from bucketroute_operator.core.delta import Rendering, RouteKey, full_update, render
+from bucketroute_operator.core.delta import Rendering, RouteKey, full_update, older_update, render
 from bucketroute_operator.core.rollout import (
     HOLD_SECONDS,
     is_mass_removal,
@@ -21,7 +21,7 @@ from bucketroute_operator.core.rollout import (
 from bucketroute_operator.shell.channel import ClassChannel
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.persistence import Reservation, Restored, SnapshotArchive
-from bucketroute_snapshot import Snapshot, SnapshotSecrets
+from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, Snapshot, SnapshotSecrets
 from bucketroute_snapshot.update import NO_SECRETS, ConfigVersion
 
 log = logging.getLogger("bucketroute.operator.rollout")
@@ -165,6 +165,8 @@ class ClassRollout:
             return
         self._kept_at = self._clock()
         update = full_update(current.version, current.rendering, NO_SECRETS)
+        # Pods of the schema before boot from it, too, and an operator that is set back reads it.
+        update = await asyncio.to_thread(older_update, update, OLDEST_SCHEMA_VERSION)
         body = await asyncio.to_thread(gzip.compress, update, _COMPRESSION_LEVEL, mtime=0)
         if self._kept != current.version:
             await self._archive.store(body, current.rendering.digest)

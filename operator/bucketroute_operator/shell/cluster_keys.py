@@ -14,16 +14,21 @@ _JWKS_PATH = "/openid/v1/jwks"
 
 
 class ClusterKeys:
-    """`issuer` and `jwks` (JSON text) are None until they could be read once."""
+    """`issuer` and `jwks` (JSON text) are None until they could be read once.
+
+    `may_be_missed`: they could not be read, and for a reason that may pass.
+    """
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self.issuer: str | None = None
         self.jwks: str | None = None
+        self.may_be_missed = False
 
     async def refresh(self) -> bool:
         """Returns whether they changed; what cannot be read stays as it was."""
         before = (self.issuer, self.jwks)
+        self.may_be_missed = False
         try:
             self.issuer = str(json.loads(await self._kube.raw(_DISCOVERY_PATH))["issuer"])
             # Canonical, so that the order of a reply's fields makes no new snapshot.
@@ -31,4 +36,5 @@ class ClusterKeys:
             self.jwks = json.dumps(keys, sort_keys=True, separators=(",", ":"))
         except (KubeError, ValueError, KeyError, TypeError) as exc:
             log.warning("the cluster's token keys could not be read: %s", exc)
+            self.may_be_missed = isinstance(exc, KubeError) and exc.may_pass and self.jwks is None
         return (self.issuer, self.jwks) != before

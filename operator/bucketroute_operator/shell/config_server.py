@@ -23,8 +23,9 @@ from bucketroute_operator.shell.callers import Caller, Callers, UnauthenticatedE
 from bucketroute_operator.shell.channel import Channels, ClassChannel
 from bucketroute_operator.shell.kube_api import KubeError
 from bucketroute_operator.shell.metrics import Metrics
+from bucketroute_operator.shell.older_readers import OlderReaders
 from bucketroute_operator.shell.publication import Answer
-from bucketroute_snapshot import SCHEMA_VERSION, SnapshotFormatError
+from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, SCHEMA_VERSION, SnapshotFormatError
 from bucketroute_snapshot.update import (
     ACK_PATH,
     CONFIG_PATH,
@@ -74,6 +75,7 @@ class ConfigServer:
         self._callers = callers
         self._metrics = metrics
         self._polls: Counter[str] = Counter()
+        self._older = OlderReaders()
         self.app = Starlette(
             routes=[
                 Route(CONFIG_PATH, self._config, methods=["GET"]),
@@ -87,8 +89,9 @@ class ConfigServer:
         caller, channel = await self._admit(request)
         known = _version(request.query_params.get("known"))
         wait = min(_seconds(request.query_params.get("wait")), MAX_WAIT_SECONDS)
-        if _schema(request) < SCHEMA_VERSION:
-            raise RefusedError(406, f"this operator writes schema {SCHEMA_VERSION}")
+        schema = min(_schema(request), SCHEMA_VERSION)
+        if schema < OLDEST_SCHEMA_VERSION:
+            raise RefusedError(406, f"this operator writes schema {OLDEST_SCHEMA_VERSION} or later")
         if self._polls[caller.namespace] >= MAX_POLLS_PER_NAMESPACE and not channel.is_gateway(
             caller
         ):
@@ -98,8 +101,10 @@ class ConfigServer:
         channel.polled(caller, _pod(caller, request), known)
         self._polls[caller.namespace] += 1
         try:
-            digest = request.query_params.get("digest", "")
+            digest = self._older.published_digest(request.query_params.get("digest", ""))
             answer = await channel.newer(caller, known, digest, wait)
+            if answer is not None and schema < SCHEMA_VERSION:
+                answer = await self._older.translated(answer, channel.full, schema)
         finally:
             self._polls[caller.namespace] -= 1
         self._metrics.polls.labels(channel.name, "none" if answer is None else answer.kind).inc()

@@ -32,8 +32,24 @@ FILLED_IN_ENDPOINT = "bucketroute.io/filled-in-endpoint"
 _S3_PORT_NAME = "s3"
 
 
+async def keep_ensuring(kube: Kube, settings: OperatorSettings, *, retry_seconds: float) -> None:
+    """Until the API server has decided. All else goes on meanwhile."""
+    while True:
+        try:
+            await ensure_default_class(kube, settings)
+            return
+        except KubeError as exc:
+            log.warning("class default could not be created, trying again: %s", exc)
+            await asyncio.sleep(retry_seconds)
+
+
 async def ensure_default_class(kube: Kube, settings: OperatorSettings) -> None:
-    """A failure is logged: the admin can create or edit the class by hand."""
+    """Changes nothing that an admin wrote. A refusal is logged: the admin can create or edit the
+    class by hand.
+
+    Raises: KubeError for what may pass. Nothing was created then: a class without an endpoint
+    would be taken for one whose admin wants none.
+    """
     try:
         spec = await asyncio.to_thread(_spec, settings.default_class_file)
         data_plane = spec.setdefault("dataPlane", {})
@@ -51,6 +67,8 @@ async def ensure_default_class(kube: Kube, settings: OperatorSettings) -> None:
         await refresh_endpoint(kube, settings)
         return
     except (KubeError, OSError, yaml.YAMLError, ValueError) as exc:
+        if isinstance(exc, KubeError) and exc.may_pass:
+            raise
         log.error("class default could not be created: %s", exc)
         return
     log.info("class default created")
@@ -88,6 +106,8 @@ async def _endpoint(kube: Kube, settings: OperatorSettings) -> str | None:
     try:
         service = await kube.get(SERVICES, settings.namespace, settings.gateway_service)
     except KubeError as exc:
+        if exc.may_pass:
+            raise
         log.warning("the gateway's Service could not be read: %s", exc)
         return None
     address = service["spec"].get("clusterIP")

@@ -17,6 +17,7 @@ from bucketroute_operator.shell.kube_api import (
     ForbiddenError,
     Json,
     KubeError,
+    Listing,
     NoAccessError,
     NotFoundError,
     Resource,
@@ -94,6 +95,11 @@ class KubeClient:
     async def list_all(
         self, resource: Resource, *, namespace: str = "", selector: str = ""
     ) -> list[Json]:
+        return (await self.listing(resource, namespace=namespace, selector=selector)).items
+
+    async def listing(
+        self, resource: Resource, *, namespace: str = "", selector: str = ""
+    ) -> Listing:
         items: list[Json] = []
         query = [("limit", str(_PAGE_SIZE))]
         if selector:
@@ -103,9 +109,11 @@ class KubeClient:
             page_query = [*query, ("continue", token)] if token else query
             page = await self._json("GET", resource.path(namespace), query=page_query)
             items.extend(_slimmed(item) for item in page.get("items") or [])
-            token = page.get("metadata", {}).get("continue") or ""
+            metadata = page.get("metadata") or {}
+            token = metadata.get("continue") or ""
             if not token:
-                return items
+                version = str(metadata.get("resourceVersion", ""))
+                return Listing(resource_version=version, items=items)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         return await self._json("GET", resource.path(namespace, name))

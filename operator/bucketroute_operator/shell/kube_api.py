@@ -23,6 +23,13 @@ class KubeError(Exception):
         super().__init__(message)
         self.status = status
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same call may succeed a little later: it had no answer, or there was too much
+        to do, or the API server has a fault.
+        """
+        return self.status in (0, 408, 429) or self.status >= 500
+
 
 class NotFoundError(KubeError):
     """404: no such object (or kind)."""
@@ -93,6 +100,14 @@ TOKEN_REVIEWS = Resource(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """All objects of a kind as they were at one `resource_version`."""
+
+    resource_version: str
+    items: list[Json]
+
+
 class Kube(Protocol):
     """Every call has a deadline of its own. All raise KubeError or one of its kinds."""
 
@@ -100,6 +115,12 @@ class Kube(Protocol):
         self, resource: Resource, *, namespace: str = "", selector: str = ""
     ) -> list[Json]:
         """All objects, read page by page; of every namespace if none is given."""
+        ...
+
+    async def listing(
+        self, resource: Resource, *, namespace: str = "", selector: str = ""
+    ) -> Listing:
+        """The same, and when that was."""
         ...
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json: ...

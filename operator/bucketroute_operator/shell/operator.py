@@ -15,7 +15,7 @@ from bucketroute_operator.shell.certificate_store import CertificateStore
 from bucketroute_operator.shell.channel import Channels
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
 from bucketroute_operator.shell.config_server import ConfigServer
-from bucketroute_operator.shell.default_class import ensure_default_class, refresh_endpoint
+from bucketroute_operator.shell.default_class import keep_ensuring, refresh_endpoint
 from bucketroute_operator.shell.events import Events
 from bucketroute_operator.shell.gateway_pods import GatewayPods
 from bucketroute_operator.shell.handlers import Inbox, Watch
@@ -29,14 +29,15 @@ from bucketroute_operator.shell.references import References
 from bucketroute_operator.shell.sealing_keys import SealingKeys
 from bucketroute_operator.shell.status_view import StatusView
 from bucketroute_operator.shell.status_writer import StatusWriter
-from bucketroute_operator.shell.store import Change, ObjectStore
+from bucketroute_operator.shell.store import Change, ObjectStore, is_older_version
 
 log = logging.getLogger("bucketroute.operator")
 
 LEASE_NAME = "bucketroute-operator"
-LIST_EVERY_SECONDS = 60.0
 POLL_EVERY_SECONDS = 60.0
 KEYS_AT_MOST_EVERY_SECONDS = 5.0
+# How often a new leader tries to read all that it needs before it publishes without.
+FIRST_READS = 15
 # kubelet restarts a replica that has not seen the cluster for so long.
 STALE_AFTER_SECONDS = 300.0
 
@@ -156,6 +157,10 @@ class Operator:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(election.hold())
+                if self._settings.default_class:
+                    group.create_task(
+                        keep_ensuring(self._kube, self._settings, retry_seconds=self._pace.retry)
+                    )
                 await self._seed()
                 watch.start()
                 group.create_task(_until_it_ends(watch))
@@ -176,8 +181,6 @@ class Operator:
         """Nothing is compiled before everything was listed: a half-read cache would unpublish."""
         while True:
             try:
-                if self._settings.default_class:
-                    await ensure_default_class(self._kube, self._settings)
                 await self._list()
                 await self._sealing_keys.refresh()
                 await self._pods.refresh()
@@ -185,15 +188,30 @@ class Operator:
             except KubeError as exc:
                 log.warning("the cluster could not be read, trying again: %s", exc)
                 await asyncio.sleep(self._pace.retry)
-        await self._cluster_keys.refresh()
-        await self._references.refresh(self._store, only_new=True)
+        await self._read_first()
+
+    async def _read_first(self) -> None:
+        """The keys of tokens, and what objects refer to. What was published without them would take
+        logins and backends away; but what cannot be read for long must not hold up all the rest.
+        """
+        for _ in range(FIRST_READS):
+            await self._cluster_keys.refresh()
+            await self._references.refresh(self._store, only_new=True)
+            if not (self._cluster_keys.may_be_missed or self._references.may_be_missed):
+                return
+            await asyncio.sleep(self._pace.retry)
 
     async def _list(self) -> None:
         for resource in WATCHED:
             is_first = self._listed_at is None
-            began = self._store.begin_listing()
-            items = await self._kube.list_all(resource)
-            change, count = self._store.listed(resource, items, began)
+            began, newest = self._store.begin_listing(), self._store.newest(resource)
+            listing = await self._kube.listing(resource)
+            if is_older_version(listing.resource_version, newest):
+                # As from a replica that lags, or after a restore. If it lasts, the liveness probe
+                # fails, and a new process takes the cluster as it finds it.
+                log.warning("a LIST is from the past kind=%s", resource.kind)
+                raise KubeError(0, f"{resource.plural} are listed as they were in the past")
+            change, count = self._store.listed(resource, listing.items, began)
             self._reconciler.changed(change)
             if count and not is_first:
                 self._metrics.relist_differences.labels(resource.kind).inc(count)
@@ -202,10 +220,16 @@ class Operator:
         self._metrics.list_age.set(time())
 
     async def _keep_listing(self) -> None:
+        """The age of the last LIST is a metric and a probe."""
+        wait = self._settings.list_seconds
         while True:
-            await self._reconciler.relist_wanted(LIST_EVERY_SECONDS)
-            with suppress(KubeError):  # the age of the last LIST is a metric and a probe
+            await self._reconciler.relist_wanted(wait)
+            try:
                 await self._list()
+                wait = self._settings.list_seconds
+            except KubeError as exc:
+                log.warning("a LIST failed, trying again: %s", exc)
+                wait = self._pace.retry
 
     async def _keep_polling(self) -> None:
         """What is not watched: referred Secrets and ConfigMaps, our own keys, our own Service."""

@@ -1,9 +1,9 @@
 """What was published, in ConfigMaps: the fence against a deposed leader, and the way back up.
 
-`bucketroute-snapshot-CLASS` is the pointer: version, digest, the reserved names and where the
-content is. It is replaced at its resourceVersion for every publication, before any pod sees it.
-The content (no secrets) is in chunks beside it, and in `bucketroute-boot-CLASS`, which gateway pods
-mount to come up without the operator.
+`bucketroute-snapshot-CLASS` is the pointer: version, digest, the reserved names, where the content
+is, and which process wrote it. It is replaced at its resourceVersion for every publication, before
+any pod sees it. The content (no secrets) is in chunks beside it, and in `bucketroute-boot-CLASS`,
+which gateway pods mount to come up without the operator.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import uuid4
 
 from bucketroute_operator.shell.kube_api import (
     CONFIG_MAPS,
@@ -71,6 +72,7 @@ class SnapshotArchive:
         self._kube = kube
         self._namespace = namespace
         self._class_name = class_name
+        self._writer = uuid4().hex
         self._pointer: Json | None = None
         self._chunks: tuple[str, ...] = ()
         self._boot: Json | None = None
@@ -108,19 +110,20 @@ class SnapshotArchive:
             "digest": digest,
             "chunks": json.dumps(self._chunks),
             "reservations": json.dumps([_as_json(item) for item in reservations]),
+            "writer": self._writer,
         }
-        known = {str(version), self._pointer_version}
-        for _ in range(_ATTEMPTS):
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 await self._write_pointer(data)
-            except (ConflictError, NotFoundError):
-                # A write of ours whose answer was lost moves the pointer as another's would, but
-                # to a version that only we can have: each leader has an epoch of its own.
-                await self._read_pointer()
-                if self._pointer_version not in known:
-                    break
-            else:
                 return
+            except (ConflictError, NotFoundError):
+                # A write of ours whose answer was lost moves the pointer as another's would.
+                before = self._pointer_resource_version
+                await self._read_pointer()
+                if self._pointer_resource_version != before and not self._is_pointer_ours():
+                    break
+                if attempt == _ATTEMPTS:
+                    raise  # nobody else wrote it: no reason to end, only to try again later
         raise FencedError(f"the pointer of class {self._class_name} has moved")
 
     async def store(self, update: bytes, digest: str) -> None:
@@ -156,8 +159,12 @@ class SnapshotArchive:
                 raise
 
     @property
-    def _pointer_version(self) -> str:
-        return str(((self._pointer or {}).get("data") or {}).get("version", ""))
+    def _pointer_resource_version(self) -> object:
+        return None if self._pointer is None else self._pointer["metadata"]["resourceVersion"]
+
+    def _is_pointer_ours(self) -> bool:
+        data = (self._pointer or {}).get("data") or {}
+        return bool(data.get("writer") == self._writer)
 
     async def _read_pointer(self) -> None:
         try:

@@ -212,8 +212,12 @@ class Reconciler:
         )
 
     def _next_turn_seconds(self) -> float | None:
-        """A hold or a reservation that ends is a change that no event tells of."""
+        """A hold or a reservation that ends is a change that no event tells of; so is a Secret that
+        can be read again.
+        """
         waits = [rollout.next_expiry_seconds() for rollout in self._rollouts.values()]
+        if self._parts.references.may_be_missed:
+            waits.append(self._parts.pace.retry)
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _status_version(self, key: RouteKey) -> str:

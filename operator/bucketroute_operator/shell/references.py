@@ -39,9 +39,15 @@ class References:
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._known: dict[Wanted, ParsedObject | None] = {}
+        self._unread_count = 0
 
     def objects(self) -> list[ParsedObject]:
         return [item for item in self._known.values() if item is not None]
+
+    @property
+    def may_be_missed(self) -> bool:
+        """Whether something could not be read at all so far, for a reason that may pass."""
+        return self._unread_count > 0
 
     async def refresh(self, store: ObjectStore, *, only_new: bool) -> bool:
         """Reads what is referred to, or only what was not before. Returns whether that changed
@@ -60,10 +66,13 @@ class References:
                 except KubeError as exc:
                     # The API server's own trouble: what is known stays, and is read again.
                     log.warning("%s %s/%s could not be read: %s", key[0].kind, *key[1:], exc)
+                    if not exc.may_pass:
+                        self._known.setdefault(key, None)
 
         async with asyncio.TaskGroup() as group:
             for key in due:
                 group.create_task(read(key))
+        self._unread_count = len(wanted) - len(self._known)
         return self._known != before
 
     async def _read(self, resource: Resource, namespace: str, name: str) -> ParsedObject | None:

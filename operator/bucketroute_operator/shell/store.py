@@ -1,8 +1,8 @@
 """The operator's own copy of the watched objects, parsed once as they come.
 
 Events may be doubled, late or lost; a LIST decides. An object touched by an event after a LIST
-began is newer than what the LIST says of it. Within one UID a resourceVersion only grows (they are
-decimal numbers that compare, KEP-5504), and a UID that was deleted never comes back.
+began is newer than what the LIST says of it. A resourceVersion only grows (they are decimal numbers
+that compare within a kind, KEP-5504), and a UID that was deleted never comes back.
 """
 
 from __future__ import annotations
@@ -48,8 +48,11 @@ class StoredObject:
 
 @dataclass(slots=True)
 class _Kind:
+    """`touched` says at which serial an event came; `newest` is the greatest version seen."""
+
     objects: dict[Key, StoredObject] = field(default_factory=dict)
     touched: dict[Key, int] = field(default_factory=dict)
+    newest: str = ""
 
 
 class ObjectStore:
@@ -66,6 +69,7 @@ class ObjectStore:
         metadata = raw.get("metadata") or {}
         uid, key = str(metadata.get("uid", "")), _key(metadata)
         of_kind = self._of(resource)
+        _note_version(of_kind, raw)
         known = of_kind.objects.get(key)
         if kind == "DELETED":
             self._remember_deletion(uid)
@@ -85,11 +89,16 @@ class ObjectStore:
         known = self._of(resource).objects.get(_key(metadata))
         if known is not None and known.uid == metadata.get("uid") and not _is_older(raw, known):
             self._serial += 1
+            _note_version(self._of(resource), raw)
             self._put(self._of(resource), _key(metadata), resource, raw)
 
     def begin_listing(self) -> int:
         """To be called before a LIST is asked for; `listed` wants it back."""
         return self._serial
+
+    def newest(self, resource: Resource) -> str:
+        """The greatest resourceVersion seen of a kind. A LIST that is older is from the past."""
+        return self._of(resource).newest
 
     def listed(self, resource: Resource, items: Iterable[Json], began: int) -> tuple[Change, int]:
         """Takes a LIST. Returns the greatest change and the number of objects that differed."""
@@ -99,6 +108,7 @@ class ObjectStore:
         for raw in items:
             key = _key(raw.get("metadata") or {})
             seen.add(key)
+            _note_version(of_kind, raw)
             if of_kind.touched.get(key, 0) > began:
                 continue
             change = self._put(of_kind, key, resource, raw)
@@ -153,7 +163,7 @@ class ObjectStore:
             return Change.NONE  # the API server's own rules on names are narrower than ours
         of_kind.objects[key] = StoredObject(
             uid=str(metadata.get("uid", "")),
-            resource_version=str(metadata.get("resourceVersion", "")),
+            resource_version=_version(raw),
             parsed=parsed,
             # The same object as long as it says the same: others compare by identity.
             status=known.status if known is not None and known.status == status else status,
@@ -205,10 +215,20 @@ def _interned(value: Any) -> Any:
 
 
 def _is_older(raw: Json, known: StoredObject) -> bool:
-    metadata = raw.get("metadata") or {}
-    if metadata.get("uid") != known.uid:
-        return False
-    version = str(metadata.get("resourceVersion", ""))
-    if not (version.isdigit() and known.resource_version.isdigit()):
-        return False
-    return int(version) < int(known.resource_version)
+    """Of the same object, or of one that had its name before."""
+    return is_older_version(_version(raw), known.resource_version)
+
+
+def is_older_version(one: str, other: str) -> bool:
+    """Whether both are numbers and `one` is the smaller."""
+    return one.isdigit() and other.isdigit() and int(one) < int(other)
+
+
+def _note_version(of_kind: _Kind, raw: Json) -> None:
+    version = _version(raw)
+    if version.isdigit() and not is_older_version(version, of_kind.newest):
+        of_kind.newest = version
+
+
+def _version(raw: Json) -> str:
+    return str((raw.get("metadata") or {}).get("resourceVersion", ""))

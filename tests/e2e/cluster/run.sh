@@ -30,6 +30,7 @@ prepare() {
     kind) "$tools/build.sh" kind helm ;;
   esac
   "$tools/images.sh" minio python-client > /dev/null
+  "$tools/older-dataplane.sh" > /dev/null
   "$tools/images.sh" build bucketroute-dataplane "$repository/dataplane/Dockerfile" "$repository" > /dev/null
   "$tools/images.sh" build bucketroute-operator "$repository/operator/Dockerfile" "$repository" > /dev/null
 }

@@ -18,7 +18,8 @@ from bucketroute_operator.shell.channel import Channels, ClassChannel
 from bucketroute_operator.shell.config_server import ConfigServer
 from bucketroute_operator.shell.listeners import listening
 from bucketroute_operator.shell.metrics import Metrics
-from bucketroute_snapshot import Snapshot, SnapshotSecrets
+from bucketroute_snapshot import SCHEMA_VERSION, Snapshot, SnapshotSecrets
+from bucketroute_snapshot.update import SCHEMA_HEADER
 from bucketroute_testing.kube import FakeKube
 from bucketroute_testing.operator_objects import (
     GATEWAY,
@@ -83,12 +84,14 @@ class OperatorEnd:
             await client.close()
 
     @asynccontextmanager
-    async def http(self, token: str = "gateway") -> AsyncIterator[httpx.AsyncClient]:
+    async def http(
+        self, token: str = "gateway", *, schema: int = SCHEMA_VERSION
+    ) -> AsyncIterator[httpx.AsyncClient]:
         """Requests straight to the application, for answers that no data plane would ask for."""
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.server.app),
             base_url="http://operator",
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token}", SCHEMA_HEADER: str(schema)},
         ) as client:
             yield client
 

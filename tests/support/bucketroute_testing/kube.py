@@ -15,11 +15,12 @@ from bucketroute_operator.shell.kube_api import (
     ConflictError,
     Json,
     KubeError,
+    Listing,
     NotFoundError,
     Resource,
 )
 
-Watcher = Callable[[Resource, str, Json], None]
+Watcher = Callable[[Resource, str | None, Json], None]
 Fault = Callable[[str, Resource, str], KubeError | None]
 Key = tuple[str, str, str]
 
@@ -27,12 +28,14 @@ Key = tuple[str, str, str]
 class FakeKube:
     """`calls` counts (verb, kind). `fault` may answer a call (verb, resource, name) with an error;
     `fault_after` does so after the call was carried out, as when an answer is lost. `watcher` is
-    told of every change, in order.
+    told of every change, in order. `old_listings`, by kind, are given for what is there now.
     """
 
     def __init__(self) -> None:
         self.objects: dict[Key, Json] = {}
         self.raws: dict[str, bytes] = {}
+        self.raw_fault: KubeError | None = None
+        self.old_listings: dict[str, Listing] = {}
         self.reviews: dict[str, Json] = {}
         self.calls: Counter[tuple[str, str]] = Counter()
         self.fault: Fault = lambda verb, resource, name: None
@@ -76,12 +79,20 @@ class FakeKube:
     async def list_all(
         self, resource: Resource, *, namespace: str = "", selector: str = ""
     ) -> list[Json]:
+        return (await self.listing(resource, namespace=namespace, selector=selector)).items
+
+    async def listing(
+        self, resource: Resource, *, namespace: str = "", selector: str = ""
+    ) -> Listing:
         self._begin("list", resource, "")
-        return [
+        items = [
             copy.deepcopy(item)
             for (kind, where, _), item in self.objects.items()
             if kind == resource.kind and namespace in ("", where) and _matches(item, selector)
         ]
+        return self.old_listings.get(resource.kind) or Listing(
+            resource_version=str(next(self._versions)), items=items
+        )
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
         self._begin("get", resource, name)
@@ -124,6 +135,8 @@ class FakeKube:
         self.remove(resource, namespace, name)
 
     async def raw(self, path: str) -> bytes:
+        if self.raw_fault is not None:
+            raise self.raw_fault
         if path not in self.raws:
             raise NotFoundError(404, path)
         return self.raws[path]

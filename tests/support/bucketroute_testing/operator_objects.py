@@ -101,6 +101,13 @@ def raw_class(**spec: object) -> Json:
     }
 
 
+def raw_static_backend() -> Json:
+    """The backend `minio` of team-a with the keys of the Secret `keys`."""
+    auth = {"type": "Static", "staticCredentials": {"secretName": "keys"}}
+    metadata = {"namespace": "team-a", "name": "minio"}
+    return {"metadata": metadata, "spec": {"region": "eu-west-1", "auth": auth}}
+
+
 def review_of(
     namespace: str = OPERATOR_NAMESPACE, name: str = GATEWAY, *, pod_uid: str | None = "pod-1"
 ) -> Json:

@@ -72,7 +72,7 @@ class FakeWatch:
     async def stop(self) -> None:
         self._kube.watcher = lambda resource, kind, raw: None
 
-    def _deliver(self, resource: Resource, kind: str, raw: Json) -> None:
+    def _deliver(self, resource: Resource, kind: str | None, raw: Json) -> None:
         if resource.kind in self._kinds:
             asyncio.get_running_loop().call_soon(self._inbox, resource, kind, raw)
 

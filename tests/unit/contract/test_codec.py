@@ -124,7 +124,7 @@ def test_what_is_not_a_snapshot_is_refused(lines: list[bytes]) -> None:
     assert refused(*lines)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", True, 1.0, None], ids=repr)
+@pytest.mark.parametrize("version", [0, 3, "1", True, 1.0, None], ids=repr)
 def test_another_schema_version_is_refused(version: object) -> None:
     assert refused(changed(LINES[0], "schemaVersion", value=version), LINES[1])
 

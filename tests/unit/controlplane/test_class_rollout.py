@@ -1,6 +1,9 @@
 """From compiled to published: versions, the fence, the guard, reservations, and what is kept."""
 
 import asyncio
+import base64
+import gzip
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +13,13 @@ from bucketroute_operator.shell.class_rollout import Candidate, ClassRollout
 from bucketroute_operator.shell.kube_api import CONFIG_MAPS, Json, Resource
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.persistence import FencedError, SnapshotArchive
-from bucketroute_snapshot import Secret, Snapshot, SnapshotSecrets
+from bucketroute_snapshot import (
+    OLDEST_SCHEMA_VERSION,
+    ClassSettings,
+    Secret,
+    Snapshot,
+    SnapshotSecrets,
+)
 from bucketroute_testing.kube import FakeKube
 from bucketroute_testing.operator_objects import OPERATOR_NAMESPACE, route, snapshot, version
 
@@ -212,6 +221,23 @@ async def test_keeping_and_publishing_at_once_do_not_fence_each_other() -> None:
     assert str(restored.channel.current.version) == "1.18"
     pointer = kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-snapshot-default")
     assert pointer["data"]["version"] == "1.19"
+
+
+async def test_pods_of_the_schema_before_can_boot_from_it() -> None:
+    """And an operator that is set back to it finds who had which name."""
+    kube, clock = FakeKube(), Seconds()
+    rollout = _rollout(kube, clock)
+    settings = ClassSettings(name="default", region="r", signature_diagnostics=True)
+    await rollout.roll(_candidate(Snapshot(settings=settings, routes=(route("one"),))))
+    await rollout.keep()
+    boot = kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-boot-default")
+    update = gzip.decompress(base64.b64decode(boot["binaryData"]["snapshot.ndjson.gz"]))
+    header = json.loads(update.splitlines()[2])
+    assert header["schemaVersion"] == OLDEST_SCHEMA_VERSION
+    assert "signatureDiagnostics" not in header["class"]
+    restored = await _restored(kube, clock)
+    assert restored.channel.current is not None
+    assert [item.name for item in restored.channel.current.rendering.snapshot.routes] == ["one"]
 
 
 async def test_new_pods_do_not_boot_from_what_a_pod_refused() -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bucketroute_dataplane.shell.config_store import read_update
 from bucketroute_operator.shell.channel import JITTERED_ABOVE
 from bucketroute_operator.shell.config_server import MAX_ACK_BYTES, MAX_POLLS_PER_NAMESPACE
 from bucketroute_operator.shell.kube_api import KubeError
+from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, ClassSettings, Snapshot
 from bucketroute_testing.config_channel import OperatorEnd
 from bucketroute_testing.operator_objects import review_of, route, snapshot
 
@@ -94,6 +97,44 @@ async def test_a_version_too_long_ago_gets_everything(operator: OperatorEnd) -> 
     polls = operator.metrics.polls
     assert polls.labels("default", "full")._value.get() == 2
     assert polls.labels("default", "delta")._value.get() == 1
+
+
+async def _older_update(
+    operator: OperatorEnd, query: str, token: str = "gateway"
+) -> list[bytes] | None:
+    async with operator.http(token, schema=OLDEST_SCHEMA_VERSION) as http:
+        answer = await http.get(f"{POLL}?{query}")
+    return answer.content.splitlines(keepends=True) if answer.status_code == 200 else None
+
+
+NEWER = ClassSettings(name="default", region="r", signature_diagnostics=True)
+
+
+@pytest.mark.parametrize("token", ["gateway", "sidecar"])
+async def test_an_older_data_plane_gets_all_that_it_knows_and_polls_on(
+    operator: OperatorEnd, token: str
+) -> None:
+    """Its digest is that of its own bytes; what it has is not sent to it again."""
+    routes = snapshot(route("one"), route("two")).routes
+    operator.publish("1.2", Snapshot(settings=NEWER, routes=routes))
+    lines = await _older_update(operator, "known=1.1&digest=sha256:other", token)
+    assert lines is not None
+    held = await read_update(lines, None)
+    assert json.loads(lines[2])["schemaVersion"] == OLDEST_SCHEMA_VERSION
+    assert not held.snapshot.settings.signature_diagnostics
+    assert held.snapshot.routes == routes
+    assert await _older_update(operator, f"known=1.2&digest={held.digest}", token) is None
+
+
+async def test_older_and_newer_data_planes_are_served_side_by_side(operator: OperatorEnd) -> None:
+    operator.publish("1.2", Snapshot(settings=NEWER, routes=(route("one", generation=2),)))
+    older = await _older_update(operator, "known=1.1")
+    async with operator.http() as http:
+        newer = (await http.get(f"{POLL}?known=1.1")).content.splitlines(keepends=True)
+    assert older is not None
+    assert b'"base"' not in older[0]
+    assert b'"base"' in newer[0]
+    assert json.loads(newer[2])["class"]["signatureDiagnostics"] is True
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ from bucketroute_operator.shell.kube_api import (
     LEASES,
     ROUTES,
     SECRETS,
-    ConflictError,
-    KubeError,
-    Resource,
 )
 from bucketroute_operator.shell.metrics import Metrics
-from bucketroute_testing.operator_objects import OPERATOR_NAMESPACE, raw_class, raw_route
+from bucketroute_testing.operator_objects import (
+    OPERATOR_NAMESPACE,
+    raw_class,
+    raw_route,
+    raw_static_backend,
+)
 from bucketroute_testing.operator_process import Cluster, until
 
 PROGRAMMED = ("True", "Programmed")
@@ -143,46 +145,9 @@ async def test_a_deleted_route_is_gone_from_the_data_planes(cluster: Cluster) ->
         await until(lambda: target.snapshot is not None and len(target.snapshot.routes) == 1)
 
 
-async def test_an_unreliable_api_server_only_delays(cluster: Cluster) -> None:
-    failures = Counter[str]()
-
-    def fault(verb: str, resource: Resource, name: str) -> KubeError | None:
-        failures[verb] += 1
-        if failures[verb] % 7 == 0 and resource is not LEASES:
-            return KubeError(500, "now and then")
-        if failures[verb] % 5 == 1 and verb == "replace" and resource is CONFIG_MAPS:
-            return ConflictError(409, "now and then")
-        return None
-
-    cluster.kube.fault = fault
-    async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
-        for number in range(10):
-            cluster.kube.put(ROUTES, raw_route(f"route-{number}"))
-            await asyncio.sleep(0.01)
-        await until(
-            lambda: target.snapshot is not None and len(target.snapshot.routes) == 10, seconds=15
-        )
-        await until(
-            lambda: all(
-                cluster.condition(f"route-{number}", "Programmed") == PROGRAMMED
-                for number in range(10)
-            ),
-            seconds=20,
-        )
-
-
 async def test_a_secret_that_was_referred_to_is_read_by_name(cluster: Cluster) -> None:
     metadata = {"namespace": "team-a", "name": "keys"}
-    cluster.kube.put(
-        BACKENDS,
-        {
-            "metadata": {"namespace": "team-a", "name": "minio"},
-            "spec": {
-                "region": "eu-west-1",
-                "auth": {"type": "Static", "staticCredentials": {"secretName": "keys"}},
-            },
-        },
-    )
+    cluster.kube.put(BACKENDS, raw_static_backend())
     data = {"accessKeyID": "QUtJQUVYQU1QTEU=", "secretAccessKey": "c2VjcmV0LXNlY3JldA=="}
     cluster.kube.put(SECRETS, {"metadata": metadata, "data": data})
     route = raw_route()
@@ -224,7 +189,7 @@ async def test_an_operator_that_was_fenced_off_ends(cluster: Cluster) -> None:
     async with cluster.running_operator() as metrics:
         await until(lambda: _published(metrics) == 1)
         pointer = cluster.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-snapshot-default")
-        data = {**pointer["data"], "version": "9.1"}
+        data = {**pointer["data"], "version": "9.1", "writer": "another"}
         cluster.kube.put(CONFIG_MAPS, {**pointer, "data": data})
         cluster.kube.put(ROUTES, raw_route())
         assert cluster.task is not None

@@ -69,6 +69,41 @@ async def test_two_first_leaders_do_not_both_create_the_pointer() -> None:
         await _archive(kube).advance(version("3.1"), "d", [])
 
 
+async def test_a_lost_write_of_a_newer_version_is_not_taken_for_anothers() -> None:
+    """Publishing and keeping both write the pointer; keeping still has the version before."""
+    kube = FakeKube()
+    archive = _archive(kube)
+    await archive.advance(version("1.1"), "d", [])
+    lost = [KubeError(500, "the answer was lost")]
+    kube.fault_after = lambda verb, resource, name: lost.pop() if lost else None
+    with pytest.raises(KubeError):
+        await archive.advance(version("1.2"), "d", [])
+    await archive.advance(version("1.1"), "d", [])
+
+
+async def test_two_leaders_that_claim_the_same_version_do_not_both_get_it() -> None:
+    kube = FakeKube()
+    one, other = _archive(kube), _archive(kube)
+    await one.restore()
+    await other.restore()
+    await one.advance(version("1.1"), "d", [])
+    with pytest.raises(FencedError):
+        await other.advance(version("1.1"), "d", [])
+
+
+async def test_conflicts_alone_are_no_other_leader() -> None:
+    kube = FakeKube()
+    archive = _archive(kube)
+    await archive.advance(version("1.1"), "d", [])
+    kube.fault = lambda verb, resource, name: (
+        ConflictError(409, "again and again") if verb == "replace" else None
+    )
+    with pytest.raises(ConflictError):
+        await archive.advance(version("1.2"), "d", [])
+    kube.fault = lambda verb, resource, name: None
+    await archive.advance(version("1.2"), "d", [])
+
+
 @pytest.mark.parametrize("verb", ["create", "replace"])
 async def test_a_write_whose_answer_was_lost_is_not_taken_for_anothers(verb: str) -> None:
     kube = FakeKube()

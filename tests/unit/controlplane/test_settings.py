@@ -29,6 +29,7 @@ def test_all_errors_are_told_at_once() -> None:
     arguments = [
         "--config-listen", "nowhere",
         "--log-level", "LOUD",
+        "--list-seconds", "0",
         "--default-class", "perhaps",
         "--tls-key", "/does/not/exist",
     ]  # fmt: skip
@@ -40,6 +41,7 @@ def test_all_errors_are_told_at_once() -> None:
         "--config-listen",
         "--default-class",
         "--tls-key:",
+        "--list-seconds",
         "--log-level",
         "tls-certificate,",
     ]

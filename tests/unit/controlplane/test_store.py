@@ -71,6 +71,14 @@ def test_a_late_deletion_does_not_remove_its_successor() -> None:
     assert store.of(ROUTES)[KEY].uid == "uid-2"
 
 
+def test_a_late_event_of_a_predecessor_does_not_replace_its_successor() -> None:
+    store = ObjectStore()
+    store.event(ROUTES, "ADDED", _raw(12, uid="uid-2"))
+    assert store.event(ROUTES, "MODIFIED", _raw(10, uid="uid-1")) is Change.NONE
+    assert store.event(ROUTES, "DELETED", _raw(11, uid="uid-1")) is Change.NONE
+    assert store.of(ROUTES)[KEY].uid == "uid-2"
+
+
 def test_a_list_removes_what_was_deleted_unseen_and_that_is_no_deletion() -> None:
     store = ObjectStore()
     store.event(ROUTES, "ADDED", _raw(1))

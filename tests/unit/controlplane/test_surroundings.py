@@ -25,6 +25,7 @@ from bucketroute_operator.shell.kube_api import (
     ForbiddenError,
     Json,
     KubeError,
+    Resource,
 )
 from bucketroute_operator.shell.references import References, wanted_references
 from bucketroute_operator.shell.store import ObjectStore
@@ -94,6 +95,28 @@ async def test_an_api_server_that_is_away_takes_no_secret_away() -> None:
     kube.fault = lambda verb, resource, name: KubeError(0, "away")
     assert not await references.refresh(store, only_new=False)
     assert len(references.objects()) == 1
+
+
+async def test_what_could_not_be_read_yet_is_not_taken_for_absent() -> None:
+    kube, store = FakeKube(), _store()
+    _secret(kube, "keys", "one")
+    kube.fault = lambda verb, resource, name: KubeError(429, "later")
+    references = References(kube)
+    await references.refresh(store, only_new=True)
+    missed = [references.may_be_missed]
+    kube.fault = lambda verb, resource, name: None
+    await references.refresh(store, only_new=True)
+    assert [*missed, references.may_be_missed] == [True, False]
+    assert [item.metadata.name for item in references.objects()] == ["keys"]
+
+
+async def test_a_request_that_is_refused_for_good_counts_as_absent() -> None:
+    kube = FakeKube()
+    references = References(kube)
+    kube.fault = lambda verb, resource, name: KubeError(400, "never")
+    await references.refresh(_store(), only_new=True)
+    assert not references.may_be_missed
+    assert references.objects() == []
 
 
 async def test_a_reference_that_is_gone_is_forgotten() -> None:
@@ -170,6 +193,17 @@ async def test_token_keys_are_canonical_and_stay_when_they_cannot_be_read() -> N
         "https://cluster",
         '{"keys":[{"kid":"1","kty":"RSA"}]}',
     )
+
+
+async def test_token_keys_are_missed_until_they_were_read_or_refused_for_good() -> None:
+    kube = FakeKube()
+    keys = ClusterKeys(kube)
+    kube.raw_fault = KubeError(500, "later")
+    await keys.refresh()
+    missed = [keys.may_be_missed]
+    kube.raw_fault = None
+    await keys.refresh()  # 404: this cluster has none
+    assert [*missed, keys.may_be_missed] == [True, False]
 
 
 def _settings(file: Path | None = None) -> OperatorSettings:
@@ -251,6 +285,16 @@ async def test_a_service_that_cannot_be_read_takes_no_endpoint_away() -> None:
     )
     await refresh_endpoint(kube, _settings())
     assert _default_endpoint(kube) == "http://10.96.0.9:80"
+
+
+@pytest.mark.parametrize("kind", [SERVICES, CLASSES], ids=["service", "class"])
+async def test_no_default_class_is_created_from_half_of_what_it_needs(kind: Resource) -> None:
+    """It would never be completed: the operator changes no class that is there."""
+    kube = FakeKube()
+    kube.fault = lambda verb, resource, name: KubeError(500, "later") if resource is kind else None
+    with pytest.raises(KubeError):
+        await ensure_default_class(kube, _settings())
+    assert kube.names(CLASSES) == []
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "plain"])
