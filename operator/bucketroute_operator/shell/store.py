@@ -84,10 +84,15 @@ class ObjectStore:
         return self._put(of_kind, key, resource, raw)
 
     def written(self, resource: Resource, raw: Json) -> None:
-        """Takes the API server's answer to a write of ours, so that we see our own status."""
+        """Takes the API server's answer to a write of ours, so that we see our own status.
+
+        Not one that has somebody's edit, too: its event is yet to come, and must find it new.
+        """
         metadata = raw.get("metadata") or {}
         known = self._of(resource).objects.get(_key(metadata))
-        if known is not None and known.uid == metadata.get("uid") and not _is_older(raw, known):
+        if known is None or known.content != _content(metadata):
+            return
+        if not _is_older(raw, known):
             self._serial += 1
             _note_version(self._of(resource), raw)
             self._put(self._of(resource), _key(metadata), resource, raw)

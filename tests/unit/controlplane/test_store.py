@@ -42,6 +42,17 @@ def test_our_own_write_coming_back_as_an_event_is_nothing() -> None:
     assert store.event(ROUTES, "MODIFIED", answer) is Change.NONE
 
 
+def test_an_edit_that_an_answer_to_a_write_tells_of_is_still_a_change_when_its_event_comes() -> (
+    None
+):
+    store = ObjectStore()
+    store.event(ROUTES, "ADDED", _raw(1))
+    edited, answered = _raw(2, generation=2), _raw(3, generation=2)
+    store.written(ROUTES, answered)
+    assert store.event(ROUTES, "MODIFIED", edited) is Change.CONTENT
+    assert store.event(ROUTES, "MODIFIED", answered) is Change.NONE
+
+
 def test_an_answer_to_a_write_does_not_bring_a_deleted_object_back() -> None:
     store = ObjectStore()
     store.event(ROUTES, "ADDED", _raw(1))
