@@ -92,14 +92,16 @@ class ShapeRoute:
         self.max_bytes = min(limit, MAX_PUT_BYTES)
         self.path = target.base_path + encode_key(prefix)
         self.template = RequestTemplate(plan)
-        self._grants = grants_of(plan.entry, plan.identity, request.action)
+        grants = grants_of(plan.entry, plan.identity, request.action)
+        # None: some rule allows every key. No prefixes at all is something else, and allows none.
+        self._grants = None if any(grant.prefixes is None for grant in grants) else grants
         self._max_key_bytes = MAX_KEY_BYTES - len(prefix)
 
     def admits(self, key: bytes) -> bool:
         """Whether the caller may use this key, as it stands in the path."""
-        return (
-            len(key) <= self._max_key_bytes and is_plain_key(key) and is_granted(self._grants, key)
-        )
+        if len(key) > self._max_key_bytes or not is_plain_key(key):
+            return False
+        return self._grants is None or is_granted(self._grants, key)
 
 
 class RequestShape:

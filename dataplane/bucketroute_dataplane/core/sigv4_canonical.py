@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from hmac import digest as hmac_digest
-from hmac import new as new_hmac
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 ALGORITHM = b"AWS4-HMAC-SHA256"
@@ -24,6 +23,9 @@ STREAMING_SIGNED_TRAILER = b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 STREAMING_UNSIGNED_TRAILER = b"STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 EMPTY_SHA256 = sha256(b"").hexdigest().encode()
 
+_BLOCK_BYTES = 64  # of SHA-256; a derived key has 32
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 _UNRESERVED = "-_.~"
 _is_plain_path = re.compile(rb"[A-Za-z0-9\-._~/]+").fullmatch
 _is_unreserved = re.compile(rb"[A-Za-z0-9\-._~]*").fullmatch
@@ -50,18 +52,24 @@ class CredentialScope:
 
 
 class SigningKey:
-    """A derived signing key with its own block hashed already: what is left is the text."""
+    """A derived signing key whose padded blocks are hashed already: what is left is the text.
 
-    __slots__ = ("_keyed",)
+    Source: RFC 2104 section 2 (HMAC) and section 4 (the same thought).
+    """
+
+    __slots__ = ("_inner", "_outer")
 
     def __init__(self, key: bytes) -> None:
-        self._keyed = new_hmac(key, digestmod="sha256")
+        block = key.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = sha256(block.translate(_INNER_PAD))
+        self._outer = sha256(block.translate(_OUTER_PAD))
 
     def sign(self, to_sign: bytes) -> bytes:
         """Return the signature as 64 lower-case hexadecimal digits."""
-        keyed = self._keyed.copy()
-        keyed.update(to_sign)
-        return keyed.hexdigest().encode()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(to_sign)
+        outer.update(inner.digest())
+        return outer.hexdigest().encode()
 
 
 class SigningKeys:

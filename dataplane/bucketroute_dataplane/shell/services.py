@@ -55,21 +55,21 @@ class Services:
 
     def amz_date(self) -> bytes:
         """The present second as SigV4 writes it; formatted once a second."""
-        self._format_dates()
+        if int(self.epoch()) != self._dated:
+            self._format_dates()
         return self._amz_date
 
     def http_date(self) -> bytes:
         """The present second as a Date header has it (RFC 9110 §6.6.1)."""
-        self._format_dates()
+        if int(self.epoch()) != self._dated:
+            self._format_dates()
         return self._http_date
 
     def _format_dates(self) -> None:
-        second = int(self.epoch())
-        if self._dated != second:
-            self._dated = second
-            now = datetime.fromtimestamp(second, UTC)
-            self._amz_date = format_amz_date(now)
-            self._http_date = format_datetime(now, usegmt=True).encode()
+        self._dated = int(self.epoch())
+        now = datetime.fromtimestamp(self._dated, UTC)
+        self._amz_date = format_amz_date(now)
+        self._http_date = format_datetime(now, usegmt=True).encode()
 
     def sealer(self, plan: ForwardPlan) -> TokenSealer:
         """Seals list tokens for one route only."""

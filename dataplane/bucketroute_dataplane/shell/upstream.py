@@ -206,12 +206,13 @@ class UpstreamConnection(BackendSocket):
             self._wait_for_backend()
             return
         self._status = status
-        length = self._content_length()
+        fields = dict(self._headers)
+        length = int(fields[b"content-length"]) if b"content-length" in fields else None
         if self._method == b"HEAD" or status in _BODILESS:
             self._deliver_head(length)
             self._finish()
             return
-        is_chunked = any(name == b"transfer-encoding" for name, _ in self._headers)
+        is_chunked = b"transfer-encoding" in fields
         self._is_counted = length is not None and not is_chunked
         self._uncounted = length or 0
         self._until_close = length is None and not is_chunked
@@ -256,12 +257,6 @@ class UpstreamConnection(BackendSocket):
     def _deliver_head(self, length: int | None) -> None:
         assert self._sink is not None
         self._sink.on_response_head(self._status, self._headers, length)
-
-    def _content_length(self) -> int | None:
-        for name, value in self._headers:
-            if name == b"content-length":
-                return int(value)
-        return None
 
     def _finish(self, *, is_in_step: bool = True) -> None:
         """The response is complete: back to the pool, unless the request is not or it says so."""
