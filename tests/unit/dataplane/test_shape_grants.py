@@ -1,4 +1,4 @@
-"""What a shape remembers of the rules: a rule without prefixes is not one whose prefixes are none."""
+"""What a shape remembers of rules: having no prefixes is not having some that match nothing."""
 
 import pytest
 
