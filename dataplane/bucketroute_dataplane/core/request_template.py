@@ -26,21 +26,6 @@ _VALUE = b"\0"
 class RequestTemplate:
     """Of the requests of one shape to one backend bucket."""
 
-    __slots__ = (
-        "_amz_date",
-        "_credentials",
-        "_forwarded",
-        "_host",
-        "_key",
-        "_lines",
-        "_method",
-        "_payload_hash",
-        "_region",
-        "_signed",
-        "_sorted",
-        "_to_sign",
-    )
-
     def __init__(self, plan: ForwardPlan) -> None:
         request, target = plan.request, plan.target
         forwarded = forwarded_headers(

@@ -36,9 +36,11 @@ from bucketroute_dataplane.core.sigv4 import (
 
 ShapeKey = tuple[bytes | None, ...]
 
+# What clients can have remembered: a usual shape takes some 5 KiB with its first route.
 MAX_SHAPES = 4096
-# Buckets of one shape: a client that walks through more of them is served the ordinary way.
-MAX_ROUTES_PER_SHAPE = 256
+MAX_ROUTES = 8192  # of all shapes together
+MAX_SHAPE_PARTS = 64
+MAX_SHAPE_BYTES = 3072
 
 _SIGNATURE_BYTES = 64
 _OPERATIONS = frozenset(("GetObject", "HeadObject", "PutObject"))
@@ -68,18 +70,6 @@ def shape_key(head: RequestHead) -> ShapeKey | None:
 class ShapeRoute:
     """A bucket as the callers of one shape may use it."""
 
-    __slots__ = (
-        "_grants",
-        "_max_key_bytes",
-        "bucket",
-        "deadlines",
-        "label",
-        "max_bytes",
-        "path",
-        "target",
-        "template",
-    )
-
     def __init__(self, plan: ForwardPlan, deadlines: Deadlines) -> None:
         request, target = plan.request, plan.target
         assert request.action is not None
@@ -106,21 +96,6 @@ class ShapeRoute:
 
 class RequestShape:
     """A request that was let through, less its path and the values of its headers."""
-
-    __slots__ = (
-        "_canonical",
-        "_day",
-        "_expires_at",
-        "_key",
-        "_scope",
-        "_signed",
-        "caller_name",
-        "identity",
-        "is_upload",
-        "method",
-        "name",
-        "routes",
-    )
 
     def __init__(self, plan: ForwardPlan, caller: Caller, names: tuple[bytes, ...]) -> None:
         request, signature = plan.request, caller.signature
@@ -171,9 +146,11 @@ class RequestShape:
 class Shapes:
     """The shapes of one snapshot. The oldest makes room."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_shapes: int = MAX_SHAPES, max_routes: int = MAX_ROUTES) -> None:
         # None: requests like this one go the ordinary way, and need not be looked at again.
         self._shapes: dict[ShapeKey, RequestShape | None] = {}
+        self._max_shapes, self._max_routes = max_shapes, max_routes
+        self._route_count = 0
 
     def find(self, head: RequestHead) -> RequestShape | None:
         key = shape_key(head)
@@ -181,27 +158,39 @@ class Shapes:
 
     def learn(self, plan: ForwardPlan, caller: Caller, deadlines: Deadlines) -> None:
         """Remembers a request that was proved, authorised and is on its way."""
-        head = plan.request.head
-        if caller.signature is None or plan.request.operation.name not in _OPERATIONS:
-            return
-        if not plan.request.query.keys() <= _IDLE_PARAMETERS:
+        request, head = plan.request, plan.request.head
+        bucket = request.bucket.encode()
+        if (
+            caller.signature is None
+            or request.operation.name not in _OPERATIONS
+            or not request.query.keys() <= _IDLE_PARAMETERS
+            or head.raw_path != b"/%s/%s" % (bucket, request.key)
+            or plan.entry.route.cors
+        ):
             return
         key = shape_key(head)
-        if key is None:
+        if key is None or not _is_small(key):
             return
+        shape = self._shapes.get(key)
+        if key in self._shapes and (shape is None or bucket in shape.routes):
+            return
+        while len(self._shapes) >= self._max_shapes or self._route_count >= self._max_routes:
+            self._forget_oldest()
         if key not in self._shapes:
-            if len(self._shapes) >= MAX_SHAPES:
-                del self._shapes[next(iter(self._shapes))]
             self._shapes[key] = _shape_of(plan, caller)
         shape = self._shapes[key]
-        bucket = plan.request.bucket.encode()
-        if (
-            shape is not None
-            and len(shape.routes) < MAX_ROUTES_PER_SHAPE
-            and head.raw_path == b"/%s/%s" % (bucket, plan.request.key)
-            and not plan.entry.route.cors
-        ):
+        if shape is not None:
             shape.routes[bucket] = ShapeRoute(plan, deadlines)
+            self._route_count += 1
+
+    def _forget_oldest(self) -> None:
+        shape = self._shapes.pop(next(iter(self._shapes)))
+        self._route_count -= len(shape.routes) if shape is not None else 0
+
+
+def _is_small(key: ShapeKey) -> bool:
+    size = sum([len(part or b"") for part in key])
+    return len(key) <= MAX_SHAPE_PARTS and size <= MAX_SHAPE_BYTES
 
 
 def _shape_of(plan: ForwardPlan, caller: Caller) -> RequestShape | None:

@@ -70,19 +70,18 @@ class BackendLeg:
         credentials = self.services.credentials.peek(plan.target.backend)
         if credentials is None:
             credentials = await self.services.credentials.get(plan.target.backend)
+        self.record.credentials_ready = self.services.clock()
         return self.signed(plan, outgoing, credentials)
 
     def signed(
         self, plan: ForwardPlan, outgoing: Outgoing, credentials: Credentials | Unsigned
     ) -> UpstreamRequest:
-        services = self.services
-        self.record.credentials_ready = services.clock()
         return sign(
             plan,
             outgoing,
             credentials=credentials,
-            amz_date=services.amz_date(),
-            keys=services.outbound_keys,
+            amz_date=self.services.amz_date(),
+            keys=self.services.outbound_keys,
         )
 
     async def _relay(self, plan: ForwardPlan) -> Relay:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from bucketroute_dataplane.core.authenticate import BearerToken, Caller, authenticate
 from bucketroute_dataplane.core.authorize import CopySourcePlan, ForwardPlan, authorize
-from bucketroute_dataplane.core.backend_credentials import Credentials, Unsigned
 from bucketroute_dataplane.core.body import (
     MAX_PUT_BYTES,
     IncomingBody,
@@ -185,6 +184,7 @@ class Exchange(BackendLeg):
         credentials = services.credentials.peek(plan.target.backend)
         if credentials is None:
             return False
+        self.record.credentials_ready = services.clock()
         upload = self._upload(planned) if operation.body is BodyMode.STREAMED else None
         if upload is not None and not upload.outgoing.content_length:
             return False
@@ -204,15 +204,12 @@ class Exchange(BackendLeg):
             services.shapes.learn(plan, planned.caller, self.deadlines(plan))
         return True
 
-    def resume(self, identity: Identity, credentials: Credentials | Unsigned | None) -> ForwardPlan:
+    def resume(self, identity: Identity) -> ForwardPlan:
         """The plan of a request that the hot path has sent: it takes the same decisions."""
         request = self.request = parse_request(self.client.head, self.index.domains)
         entry = self.index.find(request.bucket, identity)
         self.answering.entry = entry
-        plan = authorize(request, entry, identity)
-        if request.operation.body is BodyMode.NONE and credentials is not None:
-            self.sent = self.signed(plan, compose_bodiless(plan), credentials)
-        return plan
+        return authorize(request, entry, identity)
 
     def answer(self, relay: DirectRelay, head: ResponseHead) -> Awaitable[None]:
         """What is left of a direct exchange whose answer is not to be passed on."""
@@ -221,10 +218,16 @@ class Exchange(BackendLeg):
     def send_again(self, relay: DirectRelay) -> Awaitable[None] | None:
         """The same request on a new connection, after a kept-alive one was dead; None if it must
         not be repeated."""
-        request = self.sent
+        request = self.sent or self._sent_by_hot_path(relay.plan)
         if request is None or not request.is_retryable or self.client.response_started:
             return None
         return self._send_again(relay.plan, request)
+
+    def _sent_by_hot_path(self, plan: ForwardPlan) -> UpstreamRequest | None:
+        credentials = self.services.credentials.peek(plan.target.backend)
+        if plan.request.operation.body is not BodyMode.NONE or credentials is None:
+            return None
+        return self.signed(plan, compose_bodiless(plan), credentials)
 
     async def _send_again(self, plan: ForwardPlan, request: UpstreamRequest) -> None:
         relay, head = await self.resend(plan, request, b"")

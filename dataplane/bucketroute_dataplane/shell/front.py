@@ -125,11 +125,8 @@ class _Serving:
 
     def resume(self, hot: HotExchange) -> None:
         """Gives an exchange of the hot path what an ordinary one has."""
-        services = self._answering.services
         self._exchange = Exchange(self._answering, hot.index)
-        credentials = services.credentials.peek(hot.route.target.backend)
-        plan = self._exchange.resume(hot.shape.identity, credentials)
-        hot.become_ordinary(self._answering, plan)
+        hot.become_ordinary(self._answering, self._exchange.resume(hot.shape.identity))
 
     async def _run(self, work: Awaitable[None]) -> None:
         try:

@@ -92,7 +92,10 @@ class HotPath:
         services.metrics.in_flight += 1
         exchange = HotExchange(self, client, connection, index, shape, route)
         exchange.key, exchange.started, exchange.sent_at = key, started, services.clock()
-        if body.length is None or client.body_complete:
+        if body.length is None:
+            exchange.send(request, b"", route.deadlines)
+        elif client.body_complete:
+            client.send_continue()  # it may wait for one all the same
             exchange.send(request, body.early, route.deadlines)
         else:
             exchange.send_streamed(request, body.transform, route.deadlines)

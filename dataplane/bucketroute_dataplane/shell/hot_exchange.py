@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ _STATUS_LINES = {
 class HotExchange(DirectRelay):
     """A direct relay whose plan and record are made only where they are needed: when the ordinary
     way takes over. Times are those of `Services.clock`."""
+
+    _status = 0  # of a response that is passed on
+    _backend_headers: Sequence[Header] = ()
 
     def __init__(
         self,
@@ -63,7 +67,8 @@ class HotExchange(DirectRelay):
         record.bucket, record.key = route.bucket, self.key.decode()
         record.operation, record.route, record.caller = shape.name, route.label, shape.caller_name
         record.authorized = record.credentials_ready = record.backend_sent = self.sent_at
-        record.first_byte = self.first_byte
+        record.first_byte, record.status = self.first_byte, self._status
+        note_backend_request(record, self._backend_headers)
         return record
 
     def on_response_head(self, status: int, headers: list[Header], length: int | None) -> None:
@@ -108,9 +113,7 @@ class HotExchange(DirectRelay):
         client, path = self._client, self._path
         client.finish()
         record = self.record()
-        record.status = self._status
         record.bytes_in, record.bytes_out = client.received_bytes, client.sent_bytes
-        note_backend_request(record, self._backend_headers)
         path.services.metrics.in_flight -= 1
         path.end(record)
 
