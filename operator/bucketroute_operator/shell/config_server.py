@@ -92,21 +92,22 @@ class ConfigServer:
         schema = min(_schema(request), SCHEMA_VERSION)
         if schema < OLDEST_SCHEMA_VERSION:
             raise RefusedError(406, f"this operator writes schema {OLDEST_SCHEMA_VERSION} or later")
-        if self._polls[caller.namespace] >= MAX_POLLS_PER_NAMESPACE and not channel.is_gateway(
-            caller
-        ):
-            raise RefusedError(429, "too many polls of this namespace")
-        if channel.is_gateway(caller) and request.query_params.get("fresh") == "1":
+        is_gateway = channel.is_gateway(caller)
+        if is_gateway and request.query_params.get("fresh") == "1":
             self._on_fresh()
+        is_full = self._polls[caller.namespace] >= MAX_POLLS_PER_NAMESPACE and not is_gateway
         channel.polled(caller, _pod(caller, request), known)
         self._polls[caller.namespace] += 1
         try:
             digest = self._older.published_digest(request.query_params.get("digest", ""))
-            answer = await channel.newer(caller, known, digest, wait)
+            answer = await channel.newer(caller, known, digest, 0.0 if is_full else wait)
             if answer is not None and schema < SCHEMA_VERSION:
                 answer = await self._older.translated(answer, channel.full, schema)
         finally:
             self._polls[caller.namespace] -= 1
+        if answer is None and is_full:
+            # It gets what is new, but there is no room to wait for that: it asks again later.
+            raise RefusedError(429, "too many polls of this namespace wait")
         self._metrics.polls.labels(channel.name, "none" if answer is None else answer.kind).inc()
         return Response(status_code=304) if answer is None else _update(answer)
 

@@ -15,6 +15,7 @@ from bucketroute_operator.shell.kube_api import KubeError
 from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, ClassSettings, Snapshot
 from bucketroute_testing.config_channel import OperatorEnd
 from bucketroute_testing.operator_objects import review_of, route, snapshot
+from bucketroute_testing.operator_process import until
 
 POLL = "/v1/config"
 
@@ -216,13 +217,11 @@ async def test_a_newer_poll_of_a_pod_ends_the_older(operator: OperatorEnd) -> No
 
 async def test_a_tenant_cannot_take_all_places_to_wait(operator: OperatorEnd) -> None:
     async with operator.http("sidecar") as http:
-        waiting = [
-            asyncio.create_task(http.get(f"{POLL}?wait=50&known=1.1&digest={_digest(operator)}"))
-            for _ in range(MAX_POLLS_PER_NAMESPACE)
-        ]
-        for _ in range(50):
-            await asyncio.sleep(0)
-        assert (await http.get(POLL)).status_code == 429
+        known = f"{POLL}?wait=50&known=1.1&digest={_digest(operator)}"
+        waiting = [asyncio.create_task(http.get(known)) for _ in range(MAX_POLLS_PER_NAMESPACE)]
+        await until(lambda: operator.server._polls["team-a"] == MAX_POLLS_PER_NAMESPACE)
+        assert (await http.get(known)).status_code == 429
+        assert (await http.get(POLL)).status_code == 200, "a new pod must be able to start"
         async with operator.http() as gateway:
             assert (await gateway.get(POLL)).status_code == 200
         for task in waiting:
