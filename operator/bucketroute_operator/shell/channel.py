@@ -116,7 +116,7 @@ class ClassChannel:
                 left = deadline - self._clock()
                 if answer is not None or left <= 0:
                     return answer
-                await self._park(published, superseded, left)
+                await self._park(published, superseded, left, self._crowd(caller))
         return None
 
     def full(self) -> Answer:
@@ -234,17 +234,20 @@ class ClassChannel:
                 pod.poll = None
                 pod.heard_at = self._clock()
 
+    def _crowd(self, caller: Caller) -> int:
+        """Of whom it waits among. Gateways do not wait for sidecars, nor does any route."""
+        return self.connected_count() if self.is_gateway(caller) else len(self._waiting)
+
     async def _park(
-        self, published: asyncio.Event, superseded: asyncio.Event, seconds: float
+        self, published: asyncio.Event, superseded: asyncio.Event, seconds: float, crowd: int
     ) -> None:
-        is_crowded = len(self._waiting) > JITTERED_ABOVE
         waits = [asyncio.ensure_future(event.wait()) for event in (published, superseded)]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if is_crowded and published.is_set():
+        if crowd > JITTERED_ABOVE and published.is_set():
             await asyncio.sleep(self._jitter() * JITTER_SECONDS)
 
     def _saw_future(self, known: ConfigVersion, *, is_gateway: bool) -> None:

@@ -6,11 +6,12 @@ gateway pods' words count for status: a tenant must not be able to hold a route 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.applications import Starlette
@@ -100,7 +101,8 @@ class ConfigServer:
         self._polls[caller.namespace] += 1
         try:
             digest = self._older.published_digest(request.query_params.get("digest", ""))
-            answer = await channel.newer(caller, known, digest, 0.0 if is_full else wait)
+            newer = channel.newer(caller, known, digest, 0.0 if is_full else wait)
+            answer = await _unless_gone(request, newer)
             if answer is not None and schema < SCHEMA_VERSION:
                 answer = await self._older.translated(answer, channel.full, schema)
         finally:
@@ -156,6 +158,25 @@ class ConfigServer:
         assert isinstance(exc, RefusedError)
         self._metrics.refusals.labels(str(exc.status)).inc()
         return JSONResponse({"message": str(exc)}, status_code=exc.status)
+
+
+async def _unless_gone(
+    request: Request, newer: Coroutine[None, None, Answer | None]
+) -> Answer | None:
+    """None as soon as nobody is there to be answered: pods end, and their place is for others."""
+    answer, gone = asyncio.ensure_future(newer), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else None
+    finally:
+        for waiting in (answer, gone):
+            waiting.cancel()
+        await asyncio.wait({answer, gone})
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _update(answer: Answer) -> Response:

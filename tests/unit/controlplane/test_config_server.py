@@ -14,7 +14,7 @@ from bucketroute_operator.shell.config_server import MAX_ACK_BYTES, MAX_POLLS_PE
 from bucketroute_operator.shell.kube_api import KubeError
 from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, ClassSettings, Snapshot
 from bucketroute_testing.config_channel import OperatorEnd
-from bucketroute_testing.operator_objects import review_of, route, snapshot
+from bucketroute_testing.operator_objects import review_of, route, snapshot, version
 from bucketroute_testing.operator_process import until
 
 POLL = "/v1/config"
@@ -256,3 +256,27 @@ async def test_many_parked_polls_are_answered_over_half_a_second(operator: Opera
         answers = await asyncio.gather(*polls)
     assert {answer.status_code for answer in answers} == {200}
     assert len(waits) > 0
+
+
+async def test_a_gateway_does_not_wait_for_a_crowd_of_sidecars(operator: OperatorEnd) -> None:
+    waits: list[float] = []
+    operator.channel._jitter = lambda: waits.append(1.0) or 0.0  # type: ignore[func-returns-value]
+    known = f"{POLL}?wait=50&known=1.1&digest={_digest(operator)}"
+    async with operator.http("sidecar") as sidecar, operator.http() as gateway:
+        crowd = [asyncio.create_task(sidecar.get(known)) for _ in range(JITTERED_ABOVE + 1)]
+        await until(lambda: operator.server._polls["team-a"] == len(crowd))
+        waiting = asyncio.create_task(gateway.get(f"{POLL}?known=1.1&wait=50"))
+        await until(lambda: operator.channel.connected_count() == 1)
+        operator.publish("1.2", snapshot(route("one", generation=2)))
+        assert {answer.status_code for answer in await asyncio.gather(waiting, *crowd)} == {200}
+    assert len(waits) == len(crowd), "each of the sidecars, and not the gateway"
+
+
+@pytest.mark.parametrize("token", ["gateway", "sidecar"])
+async def test_a_pod_that_is_gone_waits_no_longer(operator: OperatorEnd, token: str) -> None:
+    async with operator.listening(), operator.client(token) as client:
+        poll = asyncio.create_task(client.poll(version("1.1"), _digest(operator), 50))
+        await until(lambda: operator.server._polls.total() == 1)
+        poll.cancel()
+        await until(lambda: operator.server._polls.total() == 0)
+    assert operator.channel.connected_count() == 0
