@@ -68,6 +68,23 @@ def journal(bucketroute: Installation, namespace: str) -> str:
 
 
 @pytest.fixture
+def sidecars_only(bucketroute: Installation) -> Iterator[str]:
+    """A class as the default one, which no gateway serves."""
+    cluster, name = bucketroute.cluster, "sidecars"
+    spec = cluster.get("bucketrouteclass", "default")["spec"]
+    cluster.apply(
+        {
+            "apiVersion": "bucketroute.io/v1alpha1",
+            "kind": "BucketRouteClass",
+            "metadata": {"name": name},
+            "spec": {**spec, "dataPlane": {"mode": "Sidecar"}},
+        }
+    )
+    yield name
+    cluster.kubectl("delete", "bucketrouteclass", name)
+
+
+@pytest.fixture
 def reporter(cluster: Cluster, namespace: str) -> SidecarWorkload:
     return SidecarWorkload(cluster=cluster, namespace=namespace, service_account=TRUSTED)
 
@@ -131,6 +148,36 @@ def test_a_service_account_without_a_grant_gets_nothing(
     stranger = SidecarWorkload(cluster=cluster, namespace=namespace, service_account="stranger")
     error = stranger.run("stranger", "round_trip", BUCKET=journal, KEY="x").value()["error"]
     assert (error["status"], error["Code"]) == (403, "AccessDenied")
+
+
+def test_what_an_application_uploads_while_it_ends_still_arrives(
+    reporter: SidecarWorkload, journal: str
+) -> None:
+    reporter.start(reporter.pod("ending", "last_words", BUCKET=journal, KEY="last-words"))
+    wait_until(
+        lambda: reporter.phase("ending"), lambda found: found == "Running", seconds=START_SECONDS
+    )
+    wait_until(lambda: reporter.log("pod/ending"), bool, seconds=START_SECONDS)
+    reporter.delete("pod", "ending")
+    assert in_backend(reporter.cluster)[f"{reporter.namespace}/{journal}/last-words"]["size"] == 3
+
+
+def test_a_class_of_sidecars_alone_needs_no_gateway(
+    cluster: Cluster, namespace: str, sidecars_only: str
+) -> None:
+    private = route("private", namespace)
+    private["spec"]["className"] = sidecars_only
+    cluster.apply(private)
+    condition = cluster.await_condition(
+        "bucketroute", "private", namespace, is_now=("Ready", "True"), seconds=PROGRAMMED_SECONDS
+    )
+    assert condition["reason"] == "Ready"
+    workload = SidecarWorkload(
+        cluster=cluster, namespace=namespace, service_account=TRUSTED, class_name=sidecars_only
+    )
+    sent = workload.run("private", "round_trip", BUCKET="private", KEY="x").value()
+    stored = in_backend(cluster)[f"{namespace}/private/x"]
+    assert stored["sha256"] == sent["sha256"]
 
 
 @pytest.mark.usefixtures("operator_back")

@@ -42,6 +42,7 @@ class SidecarWorkload:
     cluster: Cluster
     namespace: str
     service_account: str
+    class_name: str = "default"
 
     def pod(self, name: str, program_name: str, **environment: str) -> Json:
         """The manifest of a pod that runs a program of tests/e2e/cluster/programs."""
@@ -58,7 +59,7 @@ class SidecarWorkload:
                 "automountServiceAccountToken": False,
                 "restartPolicy": "Never",
                 "securityContext": _RESTRICTED_POD,
-                "initContainers": [_sidecar(_authority(self.cluster))],
+                "initContainers": [_sidecar(_authority(self.cluster), self.class_name)],
                 "containers": [_application(program(program_name), environment)],
                 "volumes": _volumes(),
             },
@@ -66,13 +67,13 @@ class SidecarWorkload:
 
     def start(self, pod: Json) -> None:
         """Anew, if there is one. Raises: CommandError."""
-        self._delete("pod", pod["metadata"]["name"])
+        self.delete("pod", pod["metadata"]["name"])
         self.cluster.apply(pod)
 
     def end(self, name: str) -> ClientResult:
         """Of a pod that was started. Raises: TimeoutError."""
         phase = wait_until(
-            lambda: str(self.cluster.get("pod", name, self.namespace)["status"].get("phase")),
+            lambda: self.phase(name),
             lambda found: found in ("Succeeded", "Failed"),
             seconds=_END_SECONDS,
         )
@@ -89,7 +90,7 @@ class SidecarWorkload:
         Raises: CommandError; TimeoutError.
         """
         name, labels = pod["metadata"]["name"], pod["metadata"]["labels"]
-        self._delete("job", name)
+        self.delete("job", name)
         template = {"metadata": {"labels": labels}, "spec": pod["spec"]}
         self.cluster.apply(
             {
@@ -106,12 +107,17 @@ class SidecarWorkload:
         )
         return ClientResult(has_succeeded="Complete" in ended, log=self.log(f"job/{name}"))
 
+    def phase(self, name: str) -> str:
+        """Raises: CommandError."""
+        return str(self.cluster.get("pod", name, self.namespace)["status"].get("phase"))
+
     def log(self, what: str, container: str = APPLICATION) -> str:
         """Raises: CommandError."""
         where = ("--namespace", self.namespace)
         return self.cluster.kubectl("logs", what, "--container", container, *where)
 
-    def _delete(self, kind: str, name: str) -> None:
+    def delete(self, kind: str, name: str) -> None:
+        """Returns when all its containers have ended. Raises: CommandError."""
         where = ("--namespace", self.namespace)
         self.cluster.kubectl("delete", kind, name, *where, "--ignore-not-found", "--wait=true")
 
@@ -136,8 +142,9 @@ def _application(text: str, environment: Mapping[str, str]) -> Json:
     }
 
 
-def _sidecar(authority: str) -> Json:
+def _sidecar(authority: str, class_name: str) -> Json:
     settings = {
+        "BUCKETROUTE_CLASS": class_name,
         "BUCKETROUTE_ADMIN_LISTEN": "0.0.0.0:9102",
         "BUCKETROUTE_CONFIG_URL": f"https://bucketroute-operator.{SYSTEM_NAMESPACE}.svc:9443",
         "BUCKETROUTE_CA_PEM": authority,
