@@ -3,7 +3,7 @@ nothing but boto3 and the variables of such a pod.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,33 +13,29 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from bucketroute_snapshot import (
-    AccessRule,
-    Backend,
-    BackendProfile,
-    ClassSettings,
-    NetworkScope,
-    Route,
-    RouteState,
-    ServiceAccountSubject,
-    Snapshot,
     StaticAuth,
-    WebIdentityAuth,
 )
-from bucketroute_snapshot.model import BackendAuth
 from bucketroute_testing.clients import s3_client, sts_client
 from bucketroute_testing.config_channel import OperatorEnd
-from bucketroute_testing.minio import AUDIENCE, Minio, MinioSettings
+from bucketroute_testing.minio import Minio, MinioSettings
 from bucketroute_testing.oidc import OidcIssuer
-from bucketroute_testing.operator_objects import review_of
 from bucketroute_testing.pods import Pod, SidecarFiles, ask
 from bucketroute_testing.processes import free_port, wait_until
+from bucketroute_testing.sidecar_bench import (
+    BACKEND_BUCKET,
+    READY_SECONDS,
+    SUBJECT,
+    SidecarBench,
+    await_ready,
+    put,
+    role_at,
+    routes,
+    wire_routes,
+)
 from bucketroute_testing.signing import AccessKey
 from bucketroute_testing.wire import WireBackend
 
-SUBJECT = "system:serviceaccount:team-a:app"
 SOMEBODY_ELSE = "system:serviceaccount:team-b:app"
-BACKEND_BUCKET = "acme-workloads"
-READY_SECONDS = 20.0
 # What a workload may do: everything below its own subject, nothing elsewhere.
 _OWN_FOLDER = {
     "Version": "2012-10-17",
@@ -95,115 +91,24 @@ def workloads_minio(
 
 
 @pytest.fixture
-def operator_end(tmp_path: Path) -> OperatorEnd:
-    directory = tmp_path / "operator"
-    directory.mkdir()
-    return OperatorEnd(directory)
+def bench(tmp_path: Path, issuer: OidcIssuer) -> SidecarBench:
+    return SidecarBench(tmp_path, issuer)
 
 
 @pytest_asyncio.fixture
-async def operator(operator_end: OperatorEnd) -> AsyncIterator[OperatorEnd]:
-    async with operator_end.listening():
-        yield operator_end
+async def operator(bench: SidecarBench) -> AsyncIterator[OperatorEnd]:
+    async with bench.operator.listening():
+        yield bench.operator
 
 
 @pytest.fixture
-def new_sidecar(
-    tmp_path: Path, operator_end: OperatorEnd, issuer: OidcIssuer
-) -> Callable[[str], SidecarFiles]:
-    """A pod's folder, with tokens that operator and MinIO accept."""
-
-    def create(name: str) -> SidecarFiles:
-        config_token = issuer.mint(SUBJECT, "bucketroute-config")
-        operator_end.kube.reviews[config_token] = review_of("team-a", "app", pod_uid="pod-9")
-        files = SidecarFiles(folder=tmp_path / name)
-        files.folder.mkdir()
-        files.create(config_token=config_token, sts_token=issuer.mint(SUBJECT, AUDIENCE))
-        return files
-
-    return create
-
-
-@pytest.fixture
-def files(new_sidecar: Callable[[str], SidecarFiles]) -> SidecarFiles:
-    return new_sidecar("pod")
-
-
-def routes(endpoint: str, auth: BackendAuth, **prefixes: str) -> Snapshot:
-    """Routes of team-a by their names and prefixes; its `app` may do everything."""
-    everything = AccessRule(
-        subjects=(ServiceAccountSubject(namespace="team-a", name="app"),),
-        actions=("s3:GetObject", "s3:PutObject", "s3:ListBucket"),
-    )
-    found = [
-        Route(
-            namespace="team-a",
-            name=name,
-            bucket=name,
-            uid=f"uid-{name}",
-            generation=1,
-            created_at="2026-01-01T00:00:00Z",
-            state=RouteState.ACTIVE,
-            exported=True,
-            backend=Backend(
-                endpoint=endpoint,
-                bucket=BACKEND_BUCKET,
-                prefix=prefix,
-                region="us-east-1",
-                profile=BackendProfile.MINIO,
-                network_scope=NetworkScope.LOOPBACK,
-                auth=auth,
-            ),
-            access=(everything,),
-        )
-        for name, prefix in sorted(prefixes.items())
-    ]
-    settings = ClassSettings(name="default", region="us-east-1")
-    return Snapshot(settings=settings, routes=tuple(found))
-
-
-def role_at(endpoint: str, role_arn: str) -> WebIdentityAuth:
-    return WebIdentityAuth(
-        role_arn=role_arn, sts_endpoint=endpoint, session_name="team-a.own", audience=AUDIENCE
-    )
-
-
-def wire_routes(wire: WireBackend) -> Snapshot:
-    role = "arn:aws:iam::111122223333:role/own"
-    return routes(wire.endpoint, role_at(wire.endpoint, role), own="own/")
-
-
-def await_ready(pod: Pod) -> None:
-    wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=READY_SECONDS, what="readiness")
-
-
-async def in_pod(
-    files: SidecarFiles, operator: OperatorEnd, act: Callable[[Pod], Any], *, port: int = 0
-) -> Any:
-    """Runs the sidecar, and beside it `act` once it is ready."""
-    ca = operator.ca_file.read_text()
-
-    def run() -> Any:
-        with files.running(operator_port=port or operator.port, ca=ca) as pod:
-            await_ready(pod)
-            return act(pod)
-
-    return await asyncio.to_thread(run)
-
-
-def put(pod: Pod, key: AccessKey) -> str:
-    """What a client with this key is told."""
-    with closing(s3_client(pod.endpoint, key)) as s3:
-        try:
-            s3.put_object(Bucket="own", Key="k", Body=b"x")
-        except ClientError as error:
-            return str(error.response["Error"]["Code"])
-    return "written"
+def files(bench: SidecarBench) -> SidecarFiles:
+    return bench.new_pod()
 
 
 @pytest.mark.minio
 async def test_an_application_without_any_credential_moves_objects_as_its_service_account(
-    workloads_minio: Minio, operator: OperatorEnd, files: SidecarFiles
+    bench: SidecarBench, workloads_minio: Minio, operator: OperatorEnd, files: SidecarFiles
 ) -> None:
     auth = role_at(workloads_minio.endpoint, workloads_minio.role_arn)
     prefixes = {"own": f"{SUBJECT}/", "foreign": f"{SOMEBODY_ELSE}/"}
@@ -212,7 +117,7 @@ async def test_an_application_without_any_credential_moves_objects_as_its_servic
     def act(pod: Pod) -> tuple[str, str]:
         return files.run(pod, _APPLICATION), files.run(pod, _WRITE, BUCKET="foreign")
 
-    listed, refused = await in_pod(files, operator, act)
+    listed, refused = await bench.in_pod(files, act)
     assert listed.strip() == "['a/large', 'a/small']"
     # The route allows it; MinIO does not, since the token is not team-b's.
     assert refused.strip() == "AccessDenied"
@@ -223,14 +128,14 @@ async def test_an_application_without_any_credential_moves_objects_as_its_servic
 
 
 async def test_it_waits_for_the_operator_and_says_so(
-    operator_end: OperatorEnd, files: SidecarFiles, wire: WireBackend
+    bench: SidecarBench, files: SidecarFiles, wire: WireBackend
 ) -> None:
-    operator_end.publish("1.1", wire_routes(wire))
+    bench.operator.publish("1.1", wire_routes(wire))
     port, is_alone = free_port(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def run() -> str:
-        with files.running(operator_port=port, ca=operator_end.ca_file.read_text()) as pod:
+        with files.running(operator_port=port, ca=bench.operator.ca_file.read_text()) as pod:
             wait_until(
                 lambda: "not ready without a configuration" in pod.process.log_text(),
                 deadline_seconds=READY_SECONDS,
@@ -245,12 +150,12 @@ async def test_it_waits_for_the_operator_and_says_so(
 
     pod = asyncio.create_task(asyncio.to_thread(run))
     await asyncio.wait({pod, asyncio.create_task(is_alone.wait())}, return_when="FIRST_COMPLETED")
-    async with operator_end.listening(port):
+    async with bench.operator.listening(port):
         assert await pod == "written"
 
 
 async def test_after_a_restart_applications_go_on_though_the_operator_is_away(
-    operator: OperatorEnd, files: SidecarFiles, wire: WireBackend
+    bench: SidecarBench, operator: OperatorEnd, files: SidecarFiles, wire: WireBackend
 ) -> None:
     operator.publish("1.1", wire_routes(wire))
 
@@ -259,14 +164,14 @@ async def test_after_a_restart_applications_go_on_though_the_operator_is_away(
         wait_until(saved.exists, deadline_seconds=READY_SECONDS, what="the snapshot is kept")
         return files.credentials(pod), files.authorization.read_text()
 
-    held, authorization = await in_pod(files, operator, begin)
-    outcome = await in_pod(files, operator, lambda pod: put(pod, held), port=free_port())
+    held, authorization = await bench.in_pod(files, begin)
+    outcome = await bench.in_pod(files, lambda pod: put(pod, held), operator_port=free_port())
     assert outcome == "written"
     assert files.authorization.read_text() == authorization
 
 
 async def test_only_who_can_read_the_pod_s_file_gets_credentials(
-    operator: OperatorEnd, files: SidecarFiles, wire: WireBackend
+    bench: SidecarBench, operator: OperatorEnd, files: SidecarFiles, wire: WireBackend
 ) -> None:
     operator.publish("1.1", wire_routes(wire))
 
@@ -280,7 +185,7 @@ async def test_only_who_can_read_the_pod_s_file_gets_credentials(
         }
         return {name: (status, answer["code"]) for name, (status, answer) in attempts.items()}
 
-    assert await in_pod(files, operator, act) == {
+    assert await bench.in_pod(files, act) == {
         "none": (403, "AccessDenied"),
         "wrong": (403, "AccessDenied"),
         "bearer": (403, "AccessDenied"),
@@ -290,14 +195,14 @@ async def test_only_who_can_read_the_pod_s_file_gets_credentials(
 
 
 async def test_other_proof_than_the_pod_s_own_is_refused(
+    bench: SidecarBench,
     operator: OperatorEnd,
-    new_sidecar: Callable[[str], SidecarFiles],
     wire: WireBackend,
     issuer: OidcIssuer,
 ) -> None:
     operator.publish("1.1", wire_routes(wire))
-    here, elsewhere = new_sidecar("here"), new_sidecar("elsewhere")
-    stolen = await in_pod(elsewhere, operator, elsewhere.credentials)
+    here, elsewhere = bench.new_pod("here"), bench.new_pod("elsewhere")
+    stolen = await bench.in_pod(elsewhere, elsewhere.credentials)
 
     def log_in(pod: Pod) -> str:
         token = issuer.mint(SUBJECT, "bucketroute")
@@ -318,7 +223,7 @@ async def test_other_proof_than_the_pod_s_own_is_refused(
         unknown = AccessKey(access_key_id="AKIDUNKNOWN", secret_access_key="x")
         return [*(put(pod, key) for key in (own, wrong, stolen, unknown)), log_in(pod)]
 
-    assert await in_pod(here, operator, act) == [
+    assert await bench.in_pod(here, act) == [
         "written",
         "SignatureDoesNotMatch",
         "InvalidToken",
@@ -328,7 +233,7 @@ async def test_other_proof_than_the_pod_s_own_is_refused(
 
 
 async def test_a_bucket_that_needs_a_secret_says_that_sidecars_have_none(
-    operator: OperatorEnd, files: SidecarFiles, wire: WireBackend
+    bench: SidecarBench, operator: OperatorEnd, files: SidecarFiles, wire: WireBackend
 ) -> None:
     auth = StaticAuth(namespace="team-a", secret_name="keys")
     operator.publish("1.1", routes(wire.endpoint, auth, own="own/"))
@@ -341,7 +246,7 @@ async def test_a_bucket_that_needs_a_secret_says_that_sidecars_have_none(
             s3.get_object(Bucket="own", Key="k")
         return dict(caught.value.response)
 
-    answer = await in_pod(files, operator, act)
+    answer = await bench.in_pod(files, act)
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 503
     assert answer["Error"]["Code"] == "ServiceUnavailable"
     assert "no sidecar is given" in answer["Error"]["Message"]
