@@ -58,6 +58,7 @@ async def _serve(settings: PodSettings) -> None:
     async with dataplane(
         settings.dataplane, store, observers=observers, sidecar=sidecar
     ) as services:
+        services.metrics.config = lambda: (channel.source.value, channel.heard_at or 0.0)
         work = [channel.run()]
         if sidecar is None:
             store.subscribe(lambda _index, _secrets: reporter.changed())

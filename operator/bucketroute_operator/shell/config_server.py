@@ -121,8 +121,7 @@ class ConfigServer:
             raise RefusedError(400, "an acknowledgement needs a version")
         is_applied = _text(body, "status") == "applied"
         if not is_applied:
-            self._metrics.nacks.labels(channel.name).inc()
-            log.warning("snapshot refused class=%s version=%s", channel.name, version)
+            self._note_refusal(caller, channel, version)
         if channel.is_gateway(caller):
             pod = _pod(caller, request)
             if is_applied:
@@ -130,6 +129,15 @@ class ConfigServer:
             else:
                 channel.refused(pod, version)
         return Response(status_code=204)
+
+    def _note_refusal(self, caller: Caller, channel: ClassChannel, version: ConfigVersion) -> None:
+        """A tenant may say what it likes, as often as it likes: its word must alarm nobody."""
+        is_gateway = channel.is_gateway(caller)
+        placement, level = (
+            ("gateway", logging.WARNING) if is_gateway else ("sidecar", logging.DEBUG)
+        )
+        self._metrics.nacks.labels(channel.name, placement).inc()
+        log.log(level, "snapshot refused class=%s version=%s", channel.name, version)
 
     async def _report(self, request: Request) -> Response:
         caller, channel = await self._admit(request)

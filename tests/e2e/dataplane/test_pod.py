@@ -269,6 +269,9 @@ def test_metrics_are_not_for_clients(folder: Path) -> None:
     with running_gateway_pod(
         folder, operator_port=free_port(), ca=folder / "no-ca", token=folder / "no-token"
     ) as pod:
-        assert status_of(f"http://{pod.probes}/metrics") == 200
+        with urllib.request.urlopen(f"http://{pod.probes}/metrics", timeout=5) as answer:
+            exposed = answer.read().decode()
+        assert 'bucketroute_dataplane_config_source{source="none"} 1.0' in exposed
+        assert "bucketroute_dataplane_config_last_answer_timestamp_seconds 0.0" in exposed
         assert status_of(f"{pod.endpoint}/-/metrics") == 404
         assert status_of(f"{pod.endpoint}/-/live") == 200

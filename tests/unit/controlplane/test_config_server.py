@@ -176,6 +176,9 @@ async def test_the_words_of_a_sidecar_do_not_count(operator: OperatorEnd) -> Non
         assert (await http.post("/v1/report", json=report)).status_code == 204
     assert list(operator.channel.states()) == []
     assert operator.words == 0
+    exposed = operator.metrics.exposition().decode()
+    assert 'config_nacks_total{class="default",placement="sidecar"} 1.0' in exposed
+    assert 'placement="gateway"' not in exposed, "which raises the alarm"
 
 
 async def test_a_pod_is_known_by_its_token_and_not_by_what_it_says(operator: OperatorEnd) -> None:
