@@ -64,6 +64,8 @@ class PodSettings:
     config_ca, config_ca_pem: what to trust there, as a file or as PEM text; one of the two.
     state_directory: where the last snapshot is kept, secrets in it, so it must be in memory.
     boot_directory: a mounted snapshot without secrets, for a start while the operator is away.
+    authorization_token_file: where a sidecar leaves the token with which the pod's applications
+        ask for credentials. None makes the process a gateway.
     """
 
     dataplane: DataplaneSettings
@@ -74,6 +76,7 @@ class PodSettings:
     config_ca_pem: str | None = None
     state_directory: Path | None = None
     boot_directory: Path | None = None
+    authorization_token_file: Path | None = None
     pod_uid: str = ""
     log_level: str = "INFO"
 
@@ -81,29 +84,13 @@ class PodSettings:
 def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> PodSettings:
     """Raises: SettingsError; SystemExit for --help and unknown flags."""
     reader = _Reader(vars(_parser().parse_args(arguments)), environment)
-    reader.choice("mode", ("gateway",))
-    host, port = reader.address("listen", "0.0.0.0:9000")
-    admin_host, admin_port = reader.address("admin_listen", "0.0.0.0:9090")
-    certificate, key = reader.file("tls_certificate"), reader.file("tls_key")
-    if (certificate is None) != (key is None):
-        reader.problems.append("--tls-certificate and --tls-key go together")
+    is_sidecar = reader.choice("mode", ("gateway", "sidecar")) == "sidecar"
+    dataplane = _dataplane(reader, environment, is_sidecar=is_sidecar)
     ca, ca_pem = reader.path("config_ca"), reader.text("ca_pem")
     if ca is None and ca_pem is None:
         reader.problems.append("--config-ca or BUCKETROUTE_CA_PEM is needed")
     settings = PodSettings(
-        dataplane=DataplaneSettings(
-            listen_host=host,
-            listen_port=port,
-            admin_host=admin_host,
-            admin_port=admin_port,
-            tls_certificate=certificate,
-            tls_key=key,
-            token_file=reader.path("sts_token_file"),
-            lame_duck_seconds=reader.seconds("lame_duck_seconds", 0.0),
-            drain_seconds=reader.seconds("drain_seconds", 60.0),
-            prefetch_credentials=True,
-            denied_addresses=_api_server(environment),
-        ),
+        dataplane=dataplane,
         class_name=reader.text("class") or "default",
         config_url=reader.https_url("config_url"),
         config_token_file=reader.path("config_token_file", is_needed=True) or Path(),
@@ -111,6 +98,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> P
         config_ca_pem=ca_pem,
         state_directory=reader.directory("state_dir"),
         boot_directory=reader.path("boot_dir"),
+        authorization_token_file=_authorization_token_file(reader, is_sidecar=is_sidecar),
         pod_uid=reader.text("pod_uid") or "",
         log_level=reader.choice("log_level", ("INFO", "DEBUG", "WARNING", "ERROR")),
     )
@@ -125,6 +113,48 @@ def _api_server(environment: Mapping[str, str]) -> tuple[IPAddress, ...]:
         return (ip_address(environment.get("KUBERNETES_SERVICE_HOST", "").strip("[]")),)
     except ValueError:
         return ()
+
+
+def _dataplane(
+    reader: _Reader, environment: Mapping[str, str], *, is_sidecar: bool
+) -> DataplaneSettings:
+    host, port = reader.address("listen", "127.0.0.1:9000" if is_sidecar else "0.0.0.0:9000")
+    if is_sidecar and host and not _is_loopback(host):
+        # Whoever reaches it may be the pod, so it must be the pod.
+        reader.problems.append(f"--listen: a sidecar listens on a loopback address, not on {host}")
+    admin_host, admin_port = reader.address("admin_listen", "0.0.0.0:9090")
+    certificate, key = reader.file("tls_certificate"), reader.file("tls_key")
+    if (certificate is None) != (key is None):
+        reader.problems.append("--tls-certificate and --tls-key go together")
+    return DataplaneSettings(
+        listen_host=host,
+        listen_port=port,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        tls_certificate=certificate,
+        tls_key=key,
+        token_file=reader.path("sts_token_file"),
+        lame_duck_seconds=reader.seconds("lame_duck_seconds", 0.0),
+        drain_seconds=reader.seconds("drain_seconds", 20.0 if is_sidecar else 60.0),
+        # A pod may see many routes and use one; nobody waits for a sidecar's word on the others.
+        prefetch_credentials=not is_sidecar,
+        denied_addresses=_api_server(environment),
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """A name is none: it may lead anywhere."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _authorization_token_file(reader: _Reader, *, is_sidecar: bool) -> Path | None:
+    path = reader.path("authorization_token_file", is_needed=is_sidecar)
+    if path is not None and not is_sidecar:
+        reader.problems.append("--authorization-token-file goes with --mode=sidecar")
+    return path
 
 
 class _Reader:
@@ -199,8 +229,8 @@ class _Reader:
 
 _MAX_SECONDS = 24 * 3600.0
 _HELP = {
-    "mode": "gateway: one data plane for many workloads",
-    "listen": "HOST:PORT of S3 and login (default 0.0.0.0:9000)",
+    "mode": "gateway: one data plane for many workloads (the default); sidecar: for its pod alone",
+    "listen": "HOST:PORT of S3 and login (default 0.0.0.0:9000; in a sidecar 127.0.0.1:9000)",
     "admin_listen": "HOST:PORT of probes and metrics (default 0.0.0.0:9090)",
     "class": "the BucketRouteClass to serve (default: default)",
     "config_url": "the operator's config server, https://HOST[:PORT]",
@@ -209,11 +239,12 @@ _HELP = {
     "sts_token_file": "service-account token for the backends' STS, kept up to date by kubelet",
     "state_dir": "folder in memory where the last snapshot is kept",
     "boot_dir": "folder with the mounted boot snapshot",
+    "authorization_token_file": "where a sidecar writes the token that the pod's applications show",
     "pod_uid": "the pod's UID, for the operator's count of data planes",
     "tls_certificate": "certificate of the S3 listener; without it clients speak plain HTTP",
     "tls_key": "its key",
     "lame_duck_seconds": "how long requests are still taken after SIGTERM (default 0)",
-    "drain_seconds": "what those in flight may take after that (default 60)",
+    "drain_seconds": "what those in flight may take after that (default 60; in a sidecar 20)",
     "log_level": "INFO, DEBUG, WARNING or ERROR",
 }
 

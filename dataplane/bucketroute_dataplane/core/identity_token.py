@@ -136,6 +136,12 @@ def identify(
     )
 
 
+def service_account_of(subject: str) -> Identity | None:
+    """None if the subject is no service account's."""
+    found = _is_service_account(subject)
+    return None if found is None else service_account_identity(found[1], found[2])
+
+
 def unknown_key() -> S3Error:
     """In AWS's words."""
     return _invalid("Couldn't retrieve verification key from your identity provider.")
@@ -146,10 +152,10 @@ def _identity(subject: str, issuer: TrustedIssuer) -> Identity:
         if len(subject) > MAX_SUBJECT_LENGTH or not subject.isprintable():
             raise _invalid("The web identity token has no usable subject.")
         return oidc_identity(issuer.issuer, subject)
-    found = _is_service_account(subject)
-    if found is None:
+    identity = service_account_of(subject)
+    if identity is None:
         raise _invalid("The subject of the web identity token is no service account.")
-    return service_account_identity(found[1], found[2])
+    return identity
 
 
 def _audience(claimed: object, accepted: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from bucketroute_dataplane.core.backend_credentials import UNSIGNED, Credentials, Unsigned
-from bucketroute_dataplane.core.errors import BackendUnavailableError
+from bucketroute_dataplane.core.errors import BackendUnavailableError, s3_error
 from bucketroute_dataplane.shell.credential_events import CredentialKey
 from bucketroute_dataplane.shell.credential_health import (
     NOT_NEEDED,
@@ -28,6 +28,10 @@ from bucketroute_snapshot import (
 
 # How long the operator takes to hand out secrets after a data plane has come up without it.
 SECRET_RETRY_AFTER_SECONDS = 5
+NO_SECRETS_MESSAGE = (
+    "The backend of this bucket takes the keys of a Secret, which no sidecar is given."
+    " Use the gateway for it."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +48,15 @@ class BackendCredentials:
     """The one place that requests ask for credentials.
 
     `health` must be an observer of `cache`. Nothing here ever stands for "not yet": a backend is
-    unsigned only where its auth says so.
+    unsigned only where its auth says so. A sidecar is never sent any Secret.
     """
 
-    def __init__(self, *, cache: CredentialCache, health: CredentialHealth) -> None:
+    def __init__(
+        self, *, cache: CredentialCache, health: CredentialHealth, is_sidecar: bool = False
+    ) -> None:
         self._cache = cache
         self._health = health
+        self._is_sidecar = is_sidecar
         self._static: Mapping[tuple[str, str], Credentials] = {}
         self._routes: Sequence[Route] = ()
         self._versions: Set[tuple[str, int, RouteState]] = frozenset()
@@ -74,7 +81,7 @@ class BackendCredentials:
         """What can be used, after an exchange where it takes one.
 
         Raises: S3Error as `CredentialCache.get`; BackendUnavailableError ServiceUnavailable if the
-        Secret of static credentials is not here (yet).
+        Secret of static credentials is not here yet, S3Error if it never comes.
         """
         known = self.peek(backend)
         if known is not None:
@@ -83,6 +90,8 @@ class BackendCredentials:
         if isinstance(auth, WebIdentityAuth):
             return await self._cache.get(_key(backend, auth))
         assert isinstance(auth, StaticAuth)
+        if self._is_sidecar:
+            raise s3_error("ServiceUnavailable", NO_SECRETS_MESSAGE)
         raise BackendUnavailableError(
             "ServiceUnavailable",
             f"the Secret {auth.namespace}/{auth.secret_name} is not known",

@@ -121,7 +121,8 @@ class ConfigChannel:
                 self._failures = 0
             except ChannelError as exc:
                 self._failures += 1
-                log.warning("config channel: %s", exc)
+                state = "" if self.held is not None else "; not ready without a configuration"
+                log.warning("config channel: %s%s", exc, state)
                 await self._clock.sleep(self._backoff_seconds())
 
     def ask_now(self) -> None:

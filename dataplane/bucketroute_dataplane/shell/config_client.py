@@ -8,6 +8,7 @@ are rotated under a running process.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +28,8 @@ ANSWER_SECONDS = 10.0
 # 20,000 routes are 13 MB; beyond this something is wrong.
 MAX_UPDATE_BYTES = 128 * 1024 * 1024
 _WRONG_REPLICA = 421
+_MAX_REFUSAL_BYTES = 4096
+_MAX_REASON_LENGTH = 200
 
 
 class ChannelError(Exception):
@@ -80,14 +83,14 @@ class ConfigClient:
             if response.status_code == httpx.codes.NOT_MODIFIED:
                 return None
             if response.status_code != httpx.codes.OK:
-                raise ChannelError(f"the operator answers {response.status_code}")
+                raise await _refusal(response)
             return await _lines(response)
 
     async def post(self, path: str, body: Mapping[str, object]) -> None:
         """Raises: ChannelError."""
         async with self._answer("POST", path, {}, ANSWER_SECONDS, body) as response:
             if not response.is_success:
-                raise ChannelError(f"the operator answers {response.status_code}")
+                raise await _refusal(response)
 
     async def close(self) -> None:
         if self._http is not None:
@@ -204,6 +207,21 @@ class _Handshakes:
     async def close(self) -> None:
         for stream in self._streams:
             await stream.aclose()
+
+
+async def _refusal(response: httpx.Response) -> ChannelError:
+    """With the operator's reason where it gives one: of the token, say, or the class."""
+    content = b""
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MAX_REFUSAL_BYTES:
+            break
+    try:
+        message = json.loads(content)["message"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        message = None
+    reason = f": {message[:_MAX_REASON_LENGTH]}" if isinstance(message, str) else ""
+    return ChannelError(f"the operator answers {response.status_code}{reason}")
 
 
 async def _lines(response: httpx.Response) -> list[bytes]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from bucketroute_dataplane.shell.replaced_file import replace_file
 from bucketroute_dataplane.shell.slices import Slices
 from bucketroute_snapshot import (
     Route,
@@ -255,11 +254,4 @@ def _read_lines(path: Path) -> list[bytes]:
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(gzip.compress(b"".join(lines), _DISK_COMPRESSION_LEVEL))
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+    replace_file(path, gzip.compress(b"".join(lines), _DISK_COMPRESSION_LEVEL))

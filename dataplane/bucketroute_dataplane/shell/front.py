@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from bucketroute_dataplane.core.container_credentials import is_credentials_request
 from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, s3_error
 from bucketroute_dataplane.core.signature_diagnosis import diagnose
 from bucketroute_dataplane.core.web_identity_login import is_sts_request
@@ -16,6 +17,7 @@ from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.answers import XML_TYPE, Answering, common_headers
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.client_ports import ClientGoneError, response_head
+from bucketroute_dataplane.shell.container_credentials import answer_credentials
 from bucketroute_dataplane.shell.direct import DirectOwner, DirectRelay
 from bucketroute_dataplane.shell.exchange import Exchange
 from bucketroute_dataplane.shell.hot import HotPath
@@ -112,6 +114,10 @@ class _Serving:
 
     def _begin(self) -> Awaitable[None] | None:
         answering = self._answering
+        sidecar = answering.services.sidecar
+        if sidecar is not None and is_credentials_request(answering.client.head):
+            answer_credentials(answering, sidecar)
+            return None
         index = answering.services.store.index
         if index is None:
             detail = "no configuration has been received yet"

@@ -58,7 +58,11 @@ class _Cell:
 
 
 class Metrics(Collector):
-    """All of them, in one registry of their own. `dropped_lines` are those of the access log."""
+    """All of them, in one registry of their own. `dropped_lines` are those of the access log.
+
+    `config` gives where the served configuration came from, and when the operator last answered, in
+    epoch seconds (0: it never has).
+    """
 
     def __init__(self, *, dropped_lines: Callable[[], int] = lambda: 0) -> None:
         self._dropped_lines = dropped_lines
@@ -67,6 +71,7 @@ class Metrics(Collector):
         self.in_flight = 0
         self.route_count = 0
         self.snapshot_swaps = 0
+        self.config: Callable[[], tuple[str, float]] = lambda: ("files", 0.0)
         self._cells: dict[tuple[str, str], _Cell] = {}
         self._routes: set[str] = set()
 
@@ -89,11 +94,24 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Family]:
         """The families, as prometheus_client asks for them."""
         yield from self._of_requests()
+        source, answered_at = self.config()
         for name, text, value in (
             ("in_flight_requests", "Requests being served.", self.in_flight),
             ("routes", "Routes in the served snapshot.", self.route_count),
+            (
+                "config_last_answer_timestamp_seconds",
+                "When the operator last answered; 0 if it never has.",
+                answered_at,
+            ),
         ):
             yield GaugeMetricFamily(PREFIX + name, text, value=value)
+        came_from = GaugeMetricFamily(
+            PREFIX + "config_source",
+            "1 for where the served configuration is from.",
+            labels=["source"],
+        )
+        came_from.add_metric([source], 1)
+        yield came_from
         for name, text, value in (
             ("snapshot_swaps", "Snapshots applied.", self.snapshot_swaps),
             (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -19,7 +20,9 @@ from bucketroute_dataplane.shell.config_client import ConfigClient, OperatorAddr
 from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_dataplane.shell.server import DataplaneServer, dataplane
 from bucketroute_dataplane.shell.services import Services
+from bucketroute_dataplane.shell.sidecar import Sidecar, open_sidecar
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
+from bucketroute_dataplane.shell.tokens import TokenFile
 
 # The operator writes the boot ConfigMap under this key; what is kept has the same form.
 SNAPSHOT_FILE = "snapshot.ndjson.gz"
@@ -44,21 +47,41 @@ async def _serve(settings: PodSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    clock, store = SystemClock(), SnapshotStore()
+    clock, store, sidecar = SystemClock(), SnapshotStore(), _sidecar(settings)
     client = ConfigClient(_operator(settings))
     channel = ConfigChannel(client, store, _files(settings), clock=clock)
     reporter = CredentialReporter(
         client, channel, lambda: services.credentials.health(), clock=clock
     )
-    async with dataplane(settings.dataplane, store, observers=(reporter,)) as services:
-        store.subscribe(lambda _index, _secrets: reporter.changed())
-        services.issuer_keys.repoll = _repoll(channel, store)
+    # The operator passes over what sidecars say of credentials, so they say nothing.
+    observers = (reporter,) if sidecar is None else ()
+    async with dataplane(
+        settings.dataplane, store, observers=observers, sidecar=sidecar
+    ) as services:
+        services.metrics.config = lambda: (channel.source.value, channel.heard_at or 0.0)
+        work = [channel.run()]
+        if sidecar is None:
+            store.subscribe(lambda _index, _secrets: reporter.changed())
+            services.issuer_keys.repoll = _repoll(channel, store)
+            work.append(reporter.run())
         async with asyncio.TaskGroup() as group:
-            followers = [group.create_task(work) for work in (channel.run(), reporter.run())]
+            followers = [group.create_task(follower) for follower in work]
             await _listen(settings, services, stop)
-            for follower in followers:
-                follower.cancel()
+            for task in followers:
+                task.cancel()
     await client.close()
+
+
+def _sidecar(settings: PodSettings) -> Sidecar | None:
+    """None for a gateway. Raises: OSError."""
+    if settings.authorization_token_file is None:
+        return None
+    return open_sidecar(
+        state=settings.state_directory,
+        authorization=settings.authorization_token_file,
+        tokens=TokenFile(settings.config_token_file),
+        random=os.urandom,
+    )
 
 
 async def _listen(settings: PodSettings, services: Services, stop: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ import socket
 from base64 import b64decode
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from math import ceil
 from time import perf_counter, time
@@ -43,6 +44,7 @@ from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.protocol import s3_protocol
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.serving_certificate import ServingCertificate
+from bucketroute_dataplane.shell.sidecar import Sidecar
 from bucketroute_dataplane.shell.snapshots import Commit, SnapshotStore
 from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
@@ -61,10 +63,11 @@ async def dataplane(
     store: SnapshotStore,
     *,
     observers: Sequence[CredentialObserver] = (),
+    sidecar: Sidecar | None = None,
 ) -> AsyncIterator[Services]:
     """The shared services of a process, closed in reverse order at the end.
 
-    `observers` hear of the backends' credentials.
+    `observers` hear of the backends' credentials. With `sidecar` all that is served is its pod.
     """
     return_freed_buffers()
     collect_rarely()
@@ -87,7 +90,7 @@ async def dataplane(
         store=store,
         watchdog=watchdog,
         pools=UpstreamPools(watchdog, resolver),
-        credentials=BackendCredentials(cache=cache, health=health),
+        credentials=BackendCredentials(cache=cache, health=health, is_sidecar=sidecar is not None),
         metrics=Metrics(dropped_lines=lambda: writer.dropped_lines),
         clock=perf_counter,
         epoch=time,
@@ -96,6 +99,7 @@ async def dataplane(
         issuer_keys=issuer_keys,
         trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
         access_log=AccessLog(writer.write, now=time),
+        sidecar=sidecar,
     )
     _follow_snapshots(services, sts, jwks)
     sweeper = asyncio.create_task(watchdog.run())
@@ -120,10 +124,10 @@ def _follow_snapshots(services: Services, sts: StsClient, jwks: JwksClient) -> N
         sts.update_ca_bundles(bundles)
         services.pools.set_ca_bundles({bundle.name: bundle.pem for bundle in bundles})
         services.credentials.update_secrets(secrets)
-        keys = [b64decode(key.reveal()) for key in secrets.sealing_keys]
-        services.ring = SealingRing(keys, os.urandom)
-        services.issuer_keys.update(index.settings)
-        services.trust = _trust(index.settings, services.ring, services.issuer_keys)
+        services.ring = _ring(secrets, services.sidecar)
+        settings = _trusted_settings(index.settings, services.sidecar)
+        services.issuer_keys.update(settings)
+        services.trust = _trust(settings, services.ring, services.issuer_keys)
         services.shapes = Shapes()
         services.metrics.route_count = len(index.entries)
         services.metrics.snapshot_swaps += 1
@@ -142,6 +146,19 @@ def _network_scope(index: RouteIndex) -> NetworkScope:
     """The class's, which each of its backends carries; where there is none, the narrowest."""
     backends = (entry.route.backend for entry in index.entries)
     return next((item.network_scope for item in backends if item), NetworkScope.PUBLIC)
+
+
+def _ring(secrets: SnapshotSecrets, sidecar: Sidecar | None) -> SealingRing:
+    """A gateway's pods share the operator's keys; what a sidecar seals is for itself alone."""
+    keys = [b64decode(key.reveal()) for key in secrets.sealing_keys]
+    return SealingRing(keys if sidecar is None else [sidecar.sealing_key], os.urandom)
+
+
+def _trusted_settings(settings: ClassSettings, sidecar: Sidecar | None) -> ClassSettings:
+    """Nobody logs in at a sidecar: whoever reaches it is the pod."""
+    if sidecar is None:
+        return settings
+    return replace(settings, cluster_issuer=None, cluster_jwks=None, client_issuers=())
 
 
 def _trust(settings: ClassSettings, ring: SealingRing, issuer_keys: IssuerKeys) -> Trust:

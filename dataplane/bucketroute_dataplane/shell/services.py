@@ -19,6 +19,7 @@ from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.limits import BufferBudget, RouteLimits
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
+from bucketroute_dataplane.shell.sidecar import Sidecar
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
@@ -26,7 +27,7 @@ from bucketroute_dataplane.shell.watchdog import Watchdog
 @dataclass(slots=True, kw_only=True)
 class Services:
     """`clock` is monotonic, in seconds (the loop's own has milliseconds only); `epoch` is the wall
-    clock, in epoch seconds."""
+    clock, in epoch seconds. `sidecar` is None in a gateway."""
 
     settings: DataplaneSettings
     store: SnapshotStore
@@ -41,6 +42,7 @@ class Services:
     issuer_keys: IssuerKeys
     trust: Trust
     access_log: AccessLog
+    sidecar: Sidecar | None = None
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
     inbound_keys: SigningKeys = field(default_factory=SigningKeys)
     outbound_keys: SigningKeys = field(default_factory=SigningKeys)

@@ -1,19 +1,11 @@
-"""A snapshot as lines, and the updates made of them: full, delta, and one caller's own part."""
+"""A snapshot as lines, and the updates made of them: full, and delta."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from bucketroute_snapshot import (
-    AccessRule,
-    AnonymousSubject,
-    NamespaceSubject,
-    Route,
-    ServiceAccountSubject,
-    Snapshot,
-    Subject,
-)
+from bucketroute_snapshot import Route, Snapshot
 from bucketroute_snapshot.codec import decode_secrets, encode_secrets, lines_for, snapshot_lines
 from bucketroute_snapshot.update import (
     NO_SECRETS,
@@ -103,68 +95,6 @@ def delta_update(step: Step, rendering: Rendering, secrets_line: bytes) -> bytes
     )
     upserts = [rendering.lines[key] for key in keys if key in rendering.lines]
     return b"".join([header.encode(), secrets_line, rendering.header, *upserts])
-
-
-def routes_by_namespace(snapshot: Snapshot) -> dict[str, list[Route]]:
-    """Under each namespace, the routes that are its own or grant something to one of its own."""
-    found: dict[str, list[Route]] = {}
-    for route in snapshot.routes:
-        for namespace in _namespaces_named(route):
-            found.setdefault(namespace, []).append(route)
-    return found
-
-
-def part_for(
-    snapshot: Snapshot, candidates: Collection[Route], namespace: str, service_account: str
-) -> Snapshot:
-    """What a sidecar of this service account may know: its own grants, and no one else's.
-
-    `candidates` are those of `routes_by_namespace` for its namespace. Routes of the own namespace
-    are in it even where they grant nothing: a name there comes before a class-wide one.
-    """
-
-    def concerns(subject: Subject) -> bool:
-        match subject:
-            case ServiceAccountSubject():
-                return subject.namespace == namespace and subject.name in ("*", service_account)
-            case NamespaceSubject():
-                return subject.name == namespace
-            case _:
-                return isinstance(subject, AnonymousSubject)
-
-    routes = []
-    for route in candidates:
-        access = _rules_for(route, concerns)
-        if route.namespace == namespace or any(map(_is_named, _subjects(access))):
-            routes.append(replace(route, access=access))
-    return replace(snapshot, routes=tuple(routes))
-
-
-def _rules_for(route: Route, concerns: Callable[[Subject], bool]) -> tuple[AccessRule, ...]:
-    rules = []
-    for rule in route.access:
-        subjects = tuple(subject for subject in rule.subjects if concerns(subject))
-        if subjects:
-            rules.append(replace(rule, subjects=subjects))
-    return tuple(rules)
-
-
-def _subjects(access: tuple[AccessRule, ...]) -> list[Subject]:
-    return [subject for rule in access for subject in rule.subjects]
-
-
-def _is_named(subject: Subject) -> bool:
-    return isinstance(subject, ServiceAccountSubject | NamespaceSubject)
-
-
-def _namespaces_named(route: Route) -> set[str]:
-    namespaces = {route.namespace}
-    for subject in _subjects(route.access):
-        if isinstance(subject, ServiceAccountSubject):
-            namespaces.add(subject.namespace)
-        elif isinstance(subject, NamespaceSubject):
-            namespaces.add(subject.name)
-    return namespaces
 
 
 def _route_lines(snapshot: Snapshot) -> dict[RouteKey, bytes]:

@@ -17,6 +17,7 @@ from bucketroute_operator.core.delta import Rendering, RouteKey, changed_keys
 from bucketroute_operator.core.resources import ServiceAccountRef
 from bucketroute_operator.core.rollout import CredentialState, PodState
 from bucketroute_operator.shell.callers import Caller
+from bucketroute_operator.shell.parts import Parts
 from bucketroute_operator.shell.publication import Answer, Publication
 from bucketroute_snapshot import SnapshotSecrets
 from bucketroute_snapshot.update import ConfigVersion
@@ -62,10 +63,12 @@ class ClassChannel:
         self._pods: dict[str, _Pod] = {}
         self._began = clock()
         self._heard: tuple[bool, frozenset[str]] = (False, frozenset())
+        self._parts = Parts()
         self.required_epoch = 0
 
     def restore(self, version: ConfigVersion, rendering: Rendering) -> None:
         """Begins with what a former leader published, so that its pods need a delta only."""
+        self._parts.published(rendering, ())
         self.current = Publication(
             version=version, rendering=rendering, secrets=None, published_at=self._clock()
         )
@@ -78,6 +81,7 @@ class ClassChannel:
         changed = changed_keys(None if previous is None else previous.rendering, rendering)
         if previous is not None:
             self._steps.append((previous.version, changed))
+        self._parts.published(rendering, changed)
         self.current = Publication(
             version=version,
             rendering=rendering,
@@ -108,11 +112,11 @@ class ClassChannel:
         with self._polling(caller) as superseded:
             while not superseded.is_set():
                 published = self._published
-                answer = self.answer(caller, known, digest)
+                answer = await self._answer(caller, known, digest)
                 left = deadline - self._clock()
                 if answer is not None or left <= 0:
                     return answer
-                await self._park(published, superseded, left)
+                await self._park(published, superseded, left, self._crowd(caller))
         return None
 
     def full(self) -> Answer:
@@ -120,7 +124,9 @@ class ClassChannel:
         assert self.current is not None
         return self.current.full()
 
-    def answer(self, caller: Caller, known: ConfigVersion | None, digest: str) -> Answer | None:
+    async def _answer(
+        self, caller: Caller, known: ConfigVersion | None, digest: str
+    ) -> Answer | None:
         """What the caller lacks now, or None. `digest` is that of what it has."""
         current = self.current
         if current is None:
@@ -131,8 +137,7 @@ class ClassChannel:
             return None
         if is_gateway:
             return None if known == current.version else self._for_gateway(current, known)
-        part_digest, part = current.part(caller)
-        return None if known is not None and digest == part_digest else part
+        return await self._parts.answer(current, caller, "" if known is None else digest)
 
     def polled(self, caller: Caller, pod_uid: str, known: ConfigVersion | None) -> None:
         """A pod that names a version runs it: as good as an acknowledgement."""
@@ -229,17 +234,20 @@ class ClassChannel:
                 pod.poll = None
                 pod.heard_at = self._clock()
 
+    def _crowd(self, caller: Caller) -> int:
+        """Of whom it waits among. Gateways do not wait for sidecars, nor does any route."""
+        return self.connected_count() if self.is_gateway(caller) else len(self._waiting)
+
     async def _park(
-        self, published: asyncio.Event, superseded: asyncio.Event, seconds: float
+        self, published: asyncio.Event, superseded: asyncio.Event, seconds: float, crowd: int
     ) -> None:
-        is_crowded = len(self._waiting) > JITTERED_ABOVE
         waits = [asyncio.ensure_future(event.wait()) for event in (published, superseded)]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        if is_crowded and published.is_set():
+        if crowd > JITTERED_ABOVE and published.is_set():
             await asyncio.sleep(self._jitter() * JITTER_SECONDS)
 
     def _saw_future(self, known: ConfigVersion, *, is_gateway: bool) -> None:

@@ -6,11 +6,12 @@ gateway pods' words count for status: a tenant must not be able to hold a route 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.applications import Starlette
@@ -92,21 +93,23 @@ class ConfigServer:
         schema = min(_schema(request), SCHEMA_VERSION)
         if schema < OLDEST_SCHEMA_VERSION:
             raise RefusedError(406, f"this operator writes schema {OLDEST_SCHEMA_VERSION} or later")
-        if self._polls[caller.namespace] >= MAX_POLLS_PER_NAMESPACE and not channel.is_gateway(
-            caller
-        ):
-            raise RefusedError(429, "too many polls of this namespace")
-        if channel.is_gateway(caller) and request.query_params.get("fresh") == "1":
+        is_gateway = channel.is_gateway(caller)
+        if is_gateway and request.query_params.get("fresh") == "1":
             self._on_fresh()
+        is_full = self._polls[caller.namespace] >= MAX_POLLS_PER_NAMESPACE and not is_gateway
         channel.polled(caller, _pod(caller, request), known)
         self._polls[caller.namespace] += 1
         try:
             digest = self._older.published_digest(request.query_params.get("digest", ""))
-            answer = await channel.newer(caller, known, digest, wait)
+            newer = channel.newer(caller, known, digest, 0.0 if is_full else wait)
+            answer = await _unless_gone(request, newer)
             if answer is not None and schema < SCHEMA_VERSION:
                 answer = await self._older.translated(answer, channel.full, schema)
         finally:
             self._polls[caller.namespace] -= 1
+        if answer is None and is_full:
+            # It gets what is new, but there is no room to wait for that: it asks again later.
+            raise RefusedError(429, "too many polls of this namespace wait")
         self._metrics.polls.labels(channel.name, "none" if answer is None else answer.kind).inc()
         return Response(status_code=304) if answer is None else _update(answer)
 
@@ -118,8 +121,7 @@ class ConfigServer:
             raise RefusedError(400, "an acknowledgement needs a version")
         is_applied = _text(body, "status") == "applied"
         if not is_applied:
-            self._metrics.nacks.labels(channel.name).inc()
-            log.warning("snapshot refused class=%s version=%s", channel.name, version)
+            self._note_refusal(caller, channel, version)
         if channel.is_gateway(caller):
             pod = _pod(caller, request)
             if is_applied:
@@ -127,6 +129,15 @@ class ConfigServer:
             else:
                 channel.refused(pod, version)
         return Response(status_code=204)
+
+    def _note_refusal(self, caller: Caller, channel: ClassChannel, version: ConfigVersion) -> None:
+        """A tenant may say what it likes, as often as it likes: its word must alarm nobody."""
+        is_gateway = channel.is_gateway(caller)
+        placement, level = (
+            ("gateway", logging.WARNING) if is_gateway else ("sidecar", logging.DEBUG)
+        )
+        self._metrics.nacks.labels(channel.name, placement).inc()
+        log.log(level, "snapshot refused class=%s version=%s", channel.name, version)
 
     async def _report(self, request: Request) -> Response:
         caller, channel = await self._admit(request)
@@ -155,6 +166,25 @@ class ConfigServer:
         assert isinstance(exc, RefusedError)
         self._metrics.refusals.labels(str(exc.status)).inc()
         return JSONResponse({"message": str(exc)}, status_code=exc.status)
+
+
+async def _unless_gone(
+    request: Request, newer: Coroutine[None, None, Answer | None]
+) -> Answer | None:
+    """None as soon as nobody is there to be answered: pods end, and their place is for others."""
+    answer, gone = asyncio.ensure_future(newer), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return answer.result() if answer.done() else None
+    finally:
+        for waiting in (answer, gone):
+            waiting.cancel()
+        await asyncio.wait({answer, gone})
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _update(answer: Answer) -> Response:

@@ -41,7 +41,9 @@ class Metrics:
         self.publications = self._counter("publications", "Snapshots published.", "class")
         self.polls = self._counter("config_polls", "Polls answered.", "class", "kind")
         self.refusals = self._counter("config_refusals", "Requests refused.", "code")
-        self.nacks = self._counter("config_nacks", "Snapshots refused by a data plane.", "class")
+        self.nacks = self._counter(
+            "config_nacks", "Snapshots refused by a data plane.", "class", "placement"
+        )
         self.status_updates = self._counter("status_updates", "Statuses written.", "kind", "result")
         self.relist_differences = self._counter(
             "relist_differences", "Objects that a LIST corrected.", "kind"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bucketroute_operator.core.delta import (
@@ -12,15 +12,10 @@ from bucketroute_operator.core.delta import (
     Step,
     delta_update,
     full_update,
-    part_for,
-    render,
-    routes_by_namespace,
 )
-from bucketroute_operator.shell.callers import Caller
-from bucketroute_snapshot import Route, SnapshotSecrets, encode_secrets
+from bucketroute_snapshot import SnapshotSecrets, encode_secrets
 from bucketroute_snapshot.update import NO_SECRETS, ConfigVersion
 
-PART_CACHE_ENTRIES = 256
 _COMPRESSION_LEVEL = 6
 
 
@@ -44,15 +39,13 @@ class Publication:
     rendering: Rendering
     secrets: SnapshotSecrets | None
     published_at: float
-    _by_namespace: Mapping[str, list[Route]] | None = None
     _updates: dict[ConfigVersion | None, bytes] = field(default_factory=dict)
-    _parts: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
 
     def full(self) -> Answer:
         """Everything, for a gateway."""
         if None not in self._updates:
             update = full_update(self.version, self.rendering, self._secrets_line())
-            self._updates[None] = _compressed(update)
+            self._updates[None] = compressed(update)
         return Answer(version=self.version, kind="full", body=self._updates[None])
 
     def delta(self, base: ConfigVersion, changed: Collection[RouteKey]) -> Answer:
@@ -60,31 +53,13 @@ class Publication:
         if base not in self._updates:
             step = Step(base=base, version=self.version, changed=changed)
             update = delta_update(step, self.rendering, self._secrets_line())
-            self._updates[base] = _compressed(update)
+            self._updates[base] = compressed(update)
         return Answer(version=self.version, kind="delta", body=self._updates[base])
-
-    def part(self, caller: Caller) -> tuple[str, Answer]:
-        """What one service account may know, and the digest of that. Never a secret."""
-        key = (caller.namespace, caller.service_account)
-        if key not in self._parts:
-            if len(self._parts) >= PART_CACHE_ENTRIES:
-                self._parts.clear()
-            self._parts[key] = self._make_part(*key)
-        digest, body = self._parts[key]
-        return digest, Answer(version=self.version, kind="part", body=body)
-
-    def _make_part(self, namespace: str, service_account: str) -> tuple[str, bytes]:
-        snapshot = self.rendering.snapshot
-        if self._by_namespace is None:
-            self._by_namespace = routes_by_namespace(snapshot)
-        candidates = self._by_namespace.get(namespace, [])
-        rendering = render(part_for(snapshot, candidates, namespace, service_account))
-        update = full_update(self.version, rendering, NO_SECRETS)
-        return rendering.digest, _compressed(update)
 
     def _secrets_line(self) -> bytes:
         return NO_SECRETS if self.secrets is None else encode_secrets(self.secrets)
 
 
-def _compressed(update: bytes) -> bytes:
+def compressed(update: bytes) -> bytes:
+    """Equal bytes for equal updates."""
     return gzip.compress(update, _COMPRESSION_LEVEL, mtime=0)

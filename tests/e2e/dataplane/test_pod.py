@@ -2,16 +2,12 @@
 
 import asyncio
 import gzip
-import os
-import re
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,31 +35,17 @@ from bucketroute_testing.clients import s3_client, sts_client
 from bucketroute_testing.config_channel import OperatorEnd
 from bucketroute_testing.gateway import BACKEND_BUCKET, BUCKET, recording_backend
 from bucketroute_testing.oidc import OidcIssuer, unverified_token
-from bucketroute_testing.processes import ChildProcess, free_port, wait_until
+from bucketroute_testing.pods import Pod, running_pod
+from bucketroute_testing.processes import free_port, wait_until
 from bucketroute_testing.signing import AccessKey
 from bucketroute_testing.wire import WireBackend
 
 SUBJECT = "system:serviceaccount:team-a:reporter"
 SECRETS = SnapshotSecrets(sealing_keys=(Secret(b64encode(b"s" * 32).decode()),))
-_PROGRAM = str(Path(sys.executable).with_name("bucketroute-dataplane"))
-_LISTENING = re.compile(r"listening s3=(\S+) probes=(\S+)\"")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pod:
-    """A running data plane and the addresses that it listens on."""
-
-    process: ChildProcess
-    s3: str
-    probes: str
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://{self.s3}"
-
-    def probe(self, name: str) -> int:
-        """The exit code of the exec probe."""
-        return subprocess.run([_PROGRAM, name, self.probes], check=False, timeout=10).returncode
+class GatewayPod(Pod):
+    """A gateway, and what its clients do."""
 
     def log_in(self, token: str) -> AccessKey:
         with closing(sts_client(self.endpoint)) as client:
@@ -105,29 +87,21 @@ async def operator(tmp_path: Path) -> AsyncIterator[OperatorEnd]:
 
 
 @contextmanager
-def running_pod(folder: Path, *, operator_port: int, ca: Path, token: Path) -> Iterator[Pod]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "BUCKETROUTE_MODE": "gateway",
-        "BUCKETROUTE_LISTEN": "127.0.0.1:0",
-        "BUCKETROUTE_ADMIN_LISTEN": "127.0.0.1:0",
-        "BUCKETROUTE_CONFIG_URL": f"https://localhost:{operator_port}",
-        "BUCKETROUTE_CONFIG_CA": str(ca),
-        "BUCKETROUTE_CONFIG_TOKEN_FILE": str(token),
-        "BUCKETROUTE_STS_TOKEN_FILE": str(folder / "sts-token"),
-        "BUCKETROUTE_STATE_DIR": str(folder / "state"),
-        "BUCKETROUTE_BOOT_DIR": str(folder / "boot"),
-        "BUCKETROUTE_POD_UID": "pod-1",
-        "BUCKETROUTE_DRAIN_SECONDS": "5",
-    }
-    process = ChildProcess([_PROGRAM], log=folder / "pod.log", environment=environment)
-    before = len(_LISTENING.findall(process.log_text()))
-    process.wait_started(
-        lambda: len(_LISTENING.findall(process.log_text())) > before, what="the pod listens"
-    )
-    s3, probes = _LISTENING.findall(process.log_text())[-1]
-    yield Pod(process=process, s3=s3, probes=probes)
-    assert process.stop() == 0, process.log_text()[-4000:]
+def running_gateway_pod(
+    folder: Path, *, operator_port: int, ca: Path, token: Path
+) -> Iterator[GatewayPod]:
+    with running_pod(
+        folder,
+        mode="gateway",
+        config_url=f"https://localhost:{operator_port}",
+        config_ca=str(ca),
+        config_token_file=str(token),
+        sts_token_file=str(folder / "sts-token"),
+        state_dir=str(folder / "state"),
+        boot_dir=str(folder / "boot"),
+        pod_uid="pod-1",
+    ) as pod:
+        yield GatewayPod(process=pod.process, s3=pod.s3, probes=pod.probes)
 
 
 def route_to(wire: WireBackend, issuer: OidcIssuer) -> Snapshot:
@@ -193,7 +167,9 @@ async def test_a_pod_serves_what_the_operator_sends_and_after_a_restart_what_it_
 
     def serve(port: int) -> None:
         ca = operator.ca_file
-        with running_pod(folder, operator_port=port, ca=ca, token=address.token_file) as pod:
+        with running_gateway_pod(
+            folder, operator_port=port, ca=ca, token=address.token_file
+        ) as pod:
             wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=10, what="readiness")
             assert pod.probe("live") == 0
             assert pod.round_trip(token) == b"through the pod"
@@ -211,7 +187,9 @@ async def test_a_grant_that_was_taken_away_is_refused_from_the_acknowledgement_o
     (route,) = granted.routes
     operator.publish("1.1", granted, SECRETS)
     token = operator.address().token_file
-    with running_pod(folder, operator_port=operator.port, ca=operator.ca_file, token=token) as pod:
+    with running_gateway_pod(
+        folder, operator_port=operator.port, ca=operator.ca_file, token=token
+    ) as pod:
         is_ready = partial(wait_until, lambda: pod.probe("ready") == 0, what="readiness")
         await asyncio.to_thread(is_ready, deadline_seconds=10)
         session = await asyncio.to_thread(pod.log_in, issuer.mint(SUBJECT, "bucketroute"))
@@ -249,7 +227,7 @@ async def test_a_token_with_a_new_key_waits_for_the_operator_to_send_it(
     address, ca = operator.address(), operator.ca_file
 
     def log_in() -> bytes:
-        with running_pod(
+        with running_gateway_pod(
             folder, operator_port=operator.port, ca=ca, token=address.token_file
         ) as pod:
             wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=10, what="readiness")
@@ -268,7 +246,7 @@ async def test_a_pod_that_boots_without_the_operator_waits_for_secrets(
 ) -> None:
     write_boot(folder, route_to(wire, issuer))
     token = issuer.mint(SUBJECT, "bucketroute")
-    with running_pod(
+    with running_gateway_pod(
         folder, operator_port=free_port(), ca=folder / "no-ca", token=folder / "no-token"
     ) as pod:
         wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=10, what="readiness")
@@ -279,7 +257,7 @@ async def test_a_pod_that_boots_without_the_operator_waits_for_secrets(
 
 
 def test_a_pod_without_any_configuration_lives_and_is_not_ready(folder: Path) -> None:
-    with running_pod(
+    with running_gateway_pod(
         folder, operator_port=free_port(), ca=folder / "no-ca", token=folder / "no-token"
     ) as pod:
         assert pod.probe("live") == 0
@@ -288,9 +266,12 @@ def test_a_pod_without_any_configuration_lives_and_is_not_ready(folder: Path) ->
 
 
 def test_metrics_are_not_for_clients(folder: Path) -> None:
-    with running_pod(
+    with running_gateway_pod(
         folder, operator_port=free_port(), ca=folder / "no-ca", token=folder / "no-token"
     ) as pod:
-        assert status_of(f"http://{pod.probes}/metrics") == 200
+        with urllib.request.urlopen(f"http://{pod.probes}/metrics", timeout=5) as answer:
+            exposed = answer.read().decode()
+        assert 'bucketroute_dataplane_config_source{source="none"} 1.0' in exposed
+        assert "bucketroute_dataplane_config_last_answer_timestamp_seconds 0.0" in exposed
         assert status_of(f"{pod.endpoint}/-/metrics") == 404
         assert status_of(f"{pod.endpoint}/-/live") == 200

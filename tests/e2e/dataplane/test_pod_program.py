@@ -3,16 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+from bucketroute_testing.pods import PROGRAM
 from bucketroute_testing.processes import free_port
-
-_PROGRAM = str(Path(sys.executable).with_name("bucketroute-dataplane"))
 
 
 def test_a_probe_fails_where_nothing_listens() -> None:
     address = f"127.0.0.1:{free_port()}"
-    probe = [_PROGRAM, "live", address]
+    probe = [PROGRAM, "live", address]
     done = subprocess.run(probe, check=False, timeout=10, capture_output=True, text=True)
     assert done.returncode == 1
     assert address in done.stderr
@@ -37,7 +35,7 @@ def test_probes_import_no_more_than_sockets() -> None:
 
 def test_wrong_settings_are_told_at_once() -> None:
     done = subprocess.run(
-        [_PROGRAM, "--listen", "x"],
+        [PROGRAM, "--listen", "x"],
         env={"PATH": os.environ["PATH"]},
         check=False,
         timeout=10,

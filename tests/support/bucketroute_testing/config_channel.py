@@ -96,8 +96,9 @@ class OperatorEnd:
             yield client
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        async with listening(self.server.app, "127.0.0.1", 0, context=self.context) as (_, port):
+    async def listening(self, port: int = 0) -> AsyncIterator[None]:
+        server = listening(self.server.app, "127.0.0.1", port, context=self.context)
+        async with server as (_, port):
             self.port = port
             yield
 

@@ -12,8 +12,9 @@ import secrets
 import shutil
 import ssl
 import urllib.request
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -55,11 +56,14 @@ def gateway_policy(subject: str = GATEWAY_SUBJECT) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinioSettings:
-    """Where MinIO keeps its files, whom it trusts, and its certificate when it speaks TLS."""
+    """Where MinIO keeps its files, whom it trusts, what their role may do, and its certificate when
+    it speaks TLS.
+    """
 
     directory: Path
     issuer: OidcIssuer
     tls: CertificateFiles | None = None
+    policy: Mapping[str, object] = field(default_factory=gateway_policy)
 
 
 class Minio(ChildProcess):
@@ -150,7 +154,7 @@ class Minio(ChildProcess):
 
     def _add_policy(self) -> None:
         url = f"{self.endpoint}/minio/admin/v3/add-canned-policy?name={_POLICY_NAME}"
-        body = json.dumps(gateway_policy()).encode()
+        body = json.dumps(self._settings.policy).encode()
         payload_hash = hashlib.sha256(body).hexdigest()
         signed = Signer(key=self.root).sign("PUT", url, payload_hash=payload_hash)
         request = urllib.request.Request(url, data=body, headers=signed.header_dict(), method="PUT")

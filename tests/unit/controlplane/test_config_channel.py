@@ -176,7 +176,7 @@ async def test_the_token_and_the_authority_are_read_anew_for_each_request(
     operator.publish("1.1", ONE)
     address = operator.address("stranger")
     client = ConfigClient(address)
-    with pytest.raises(ChannelError, match="401"):
+    with pytest.raises(ChannelError, match="401: the API server refuses the token"):
         await client.poll(None, "", 0)
     address.token_file.write_text("gateway")
     assert await client.poll(None, "", 0) is not None

@@ -14,7 +14,8 @@ from bucketroute_operator.shell.config_server import MAX_ACK_BYTES, MAX_POLLS_PE
 from bucketroute_operator.shell.kube_api import KubeError
 from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, ClassSettings, Snapshot
 from bucketroute_testing.config_channel import OperatorEnd
-from bucketroute_testing.operator_objects import review_of, route, snapshot
+from bucketroute_testing.operator_objects import review_of, route, snapshot, version
+from bucketroute_testing.operator_process import until
 
 POLL = "/v1/config"
 
@@ -175,6 +176,9 @@ async def test_the_words_of_a_sidecar_do_not_count(operator: OperatorEnd) -> Non
         assert (await http.post("/v1/report", json=report)).status_code == 204
     assert list(operator.channel.states()) == []
     assert operator.words == 0
+    exposed = operator.metrics.exposition().decode()
+    assert 'config_nacks_total{class="default",placement="sidecar"} 1.0' in exposed
+    assert 'placement="gateway"' not in exposed, "which raises the alarm"
 
 
 async def test_a_pod_is_known_by_its_token_and_not_by_what_it_says(operator: OperatorEnd) -> None:
@@ -216,13 +220,11 @@ async def test_a_newer_poll_of_a_pod_ends_the_older(operator: OperatorEnd) -> No
 
 async def test_a_tenant_cannot_take_all_places_to_wait(operator: OperatorEnd) -> None:
     async with operator.http("sidecar") as http:
-        waiting = [
-            asyncio.create_task(http.get(f"{POLL}?wait=50&known=1.1&digest={_digest(operator)}"))
-            for _ in range(MAX_POLLS_PER_NAMESPACE)
-        ]
-        for _ in range(50):
-            await asyncio.sleep(0)
-        assert (await http.get(POLL)).status_code == 429
+        known = f"{POLL}?wait=50&known=1.1&digest={_digest(operator)}"
+        waiting = [asyncio.create_task(http.get(known)) for _ in range(MAX_POLLS_PER_NAMESPACE)]
+        await until(lambda: operator.server._polls["team-a"] == MAX_POLLS_PER_NAMESPACE)
+        assert (await http.get(known)).status_code == 429
+        assert (await http.get(POLL)).status_code == 200, "a new pod must be able to start"
         async with operator.http() as gateway:
             assert (await gateway.get(POLL)).status_code == 200
         for task in waiting:
@@ -257,3 +259,27 @@ async def test_many_parked_polls_are_answered_over_half_a_second(operator: Opera
         answers = await asyncio.gather(*polls)
     assert {answer.status_code for answer in answers} == {200}
     assert len(waits) > 0
+
+
+async def test_a_gateway_does_not_wait_for_a_crowd_of_sidecars(operator: OperatorEnd) -> None:
+    waits: list[float] = []
+    operator.channel._jitter = lambda: waits.append(1.0) or 0.0  # type: ignore[func-returns-value]
+    known = f"{POLL}?wait=50&known=1.1&digest={_digest(operator)}"
+    async with operator.http("sidecar") as sidecar, operator.http() as gateway:
+        crowd = [asyncio.create_task(sidecar.get(known)) for _ in range(JITTERED_ABOVE + 1)]
+        await until(lambda: operator.server._polls["team-a"] == len(crowd))
+        waiting = asyncio.create_task(gateway.get(f"{POLL}?known=1.1&wait=50"))
+        await until(lambda: operator.channel.connected_count() == 1)
+        operator.publish("1.2", snapshot(route("one", generation=2)))
+        assert {answer.status_code for answer in await asyncio.gather(waiting, *crowd)} == {200}
+    assert len(waits) == len(crowd), "each of the sidecars, and not the gateway"
+
+
+@pytest.mark.parametrize("token", ["gateway", "sidecar"])
+async def test_a_pod_that_is_gone_waits_no_longer(operator: OperatorEnd, token: str) -> None:
+    async with operator.listening(), operator.client(token) as client:
+        poll = asyncio.create_task(client.poll(version("1.1"), _digest(operator), 50))
+        await until(lambda: operator.server._polls.total() == 1)
+        poll.cancel()
+        await until(lambda: operator.server._polls.total() == 0)
+    assert operator.channel.connected_count() == 0

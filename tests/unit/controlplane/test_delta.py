@@ -8,22 +8,16 @@ from bucketroute_operator.core.delta import (
     changed_keys,
     delta_update,
     full_update,
-    part_for,
     render,
-    routes_by_namespace,
 )
 from bucketroute_snapshot import (
-    AnonymousSubject,
-    Route,
     Snapshot,
     decode_snapshot,
     snapshot_digest,
 )
 from bucketroute_snapshot.update import NO_SECRETS, decode_update_header
 from bucketroute_testing.operator_objects import (
-    namespace_subject,
     route,
-    service_account,
     snapshot,
     version,
 )
@@ -71,41 +65,3 @@ def test_a_change_of_class_settings_alone_is_a_delta_without_routes() -> None:
     before, after = render(snapshot(route())), render(snapshot(route(), region="eu-west-1"))
     assert changed_keys(before, after) == frozenset()
     assert before.digest != after.digest
-
-
-def _part(whole: Snapshot, namespace: str, account: str) -> tuple[Route, ...]:
-    candidates = routes_by_namespace(whole).get(namespace, [])
-    return part_for(whole, candidates, namespace, account).routes
-
-
-def _names(routes: tuple[Route, ...]) -> list[str]:
-    return [f"{item.namespace}/{item.name}" for item in routes]
-
-
-def test_a_sidecar_sees_routes_that_name_it_or_its_namespace_and_no_others() -> None:
-    whole = snapshot(
-        route("own"),
-        route("granted", namespace="team-b", subjects=(service_account("team-a", "app"),)),
-        route("everyone", namespace="team-b", subjects=(service_account("team-a", "*"),)),
-        route("namespace", namespace="team-b", subjects=(namespace_subject("team-a"),)),
-        route("colleague", namespace="team-b", subjects=(service_account("team-a", "other"),)),
-        route("stranger", namespace="team-b", subjects=(namespace_subject("team-c"),)),
-        route("public", namespace="team-b", subjects=(AnonymousSubject(),)),
-    )
-    assert _names(_part(whole, "team-a", "app")) == [
-        "team-a/own",
-        "team-b/everyone",
-        "team-b/granted",
-        "team-b/namespace",
-    ]
-
-
-def test_a_sidecar_is_not_told_who_else_has_access() -> None:
-    mine, theirs = service_account("team-a", "app"), service_account("team-c", "secret-project")
-    whole = snapshot(route("shared", namespace="team-b", subjects=(mine, theirs)))
-    (shared,) = _part(whole, "team-a", "app")
-    assert [rule.subjects for rule in shared.access] == [(mine,)]
-
-
-def test_a_namespace_that_nothing_names_gets_nothing() -> None:
-    assert _part(snapshot(route()), "team-z", "app") == ()

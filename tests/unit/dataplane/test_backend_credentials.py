@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from bucketroute_dataplane.core.backend_credentials import UNSIGNED, Credentials
-from bucketroute_dataplane.core.errors import BackendUnavailableError
+from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials, RouteHealth
 from bucketroute_snapshot import (
     Backend,
@@ -87,6 +87,16 @@ def credentials(bench: CacheBench) -> BackendCredentials:
 
 def _health(credentials: BackendCredentials) -> dict[str, tuple[str, str]]:
     return {each.route: (each.state, each.code) for each in credentials.health()}
+
+
+async def test_a_sidecar_which_gets_no_secret_says_so_at_once(bench: CacheBench) -> None:
+    credentials = BackendCredentials(cache=bench.cache, health=bench.health, is_sidecar=True)
+    with pytest.raises(S3Error) as caught:
+        await credentials.get(_backend(STATIC))
+    error = caught.value
+    assert (error.code, error.status) == ("ServiceUnavailable", 503)
+    assert error.retry_after_seconds is None, "it never comes"
+    assert "Secret" in error.message
 
 
 @pytest.mark.rule("3.11.6")

@@ -1,13 +1,9 @@
 """The top of the data path without a socket: every request gets an answer and a record."""
 
-import asyncio
-import io
 import json
 import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -15,9 +11,6 @@ import pytest_asyncio
 from bucketroute_dataplane.core import xml
 from bucketroute_dataplane.core.messages import Header
 from bucketroute_dataplane.settings import DataplaneSettings
-from bucketroute_dataplane.shell.access_log import AccessLog
-from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.front import S3Front
 from bucketroute_dataplane.shell.server import dataplane
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
@@ -28,64 +21,11 @@ from bucketroute_snapshot import (
     Snapshot,
     SnapshotSecrets,
 )
-from bucketroute_testing.heads import head, route, rule
+from bucketroute_testing.front import ask
+from bucketroute_testing.heads import route, rule
 
 PUBLIC = route("public", rule("GetObject", prefixes=["open/"], subjects=[AnonymousSubject()]))
 SECRETS = SnapshotSecrets(sealing_keys=(Secret(b64encode(b"k" * 32).decode()),))
-
-
-class Connection:
-    """Keeps what the client would get."""
-
-    def __init__(self) -> None:
-        self.deadline: float | None = None
-        self.loop = asyncio.get_running_loop()
-        self.is_leaving = False
-        self.sent = b""
-        self.is_closed = False
-        self.completed = 0
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def abort(self) -> None:
-        self.is_closed = True
-
-    def linger(self) -> None:
-        self.is_closed = True
-
-    def on_response_complete(self) -> None:
-        self.completed += 1
-
-    def plain_transport(self) -> None:
-        """Bodies are copied: there is no socket."""
-
-    def is_flushed(self) -> bool:
-        return True
-
-    def set_usual_buffer(self) -> None: ...
-
-    def skip_body(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    record: dict[str, Any]
-    connection: Connection
-
-    @property
-    def code(self) -> str | None:
-        return xml.parse(self.body).findtext("Code")
 
 
 @pytest_asyncio.fixture
@@ -94,37 +34,6 @@ async def services() -> AsyncIterator[Services]:
         settings = ClassSettings(name="default", region="eu-west-1")
         await running.store.swap(Snapshot(settings=settings, routes=(PUBLIC,)), SECRETS)
         yield running
-
-
-async def ask(
-    services: Services,
-    method: str,
-    target: str,
-    *headers: Header,
-    body: bytes | None = b"",
-) -> Answer:
-    """What is answered and logged; `body` None is one that has not come yet."""
-    lines = io.StringIO()
-    services.access_log = AccessLog(lines.write, now=lambda: 1_767_323_045.5)
-    front, connection = S3Front(services), Connection()
-    asked = head(method, target, *headers)
-    stream = ClientStream(connection, asked, keep_alive=True, expects_continue=False)
-    if body:
-        stream.feed(body)
-    if body is not None:
-        stream.feed_end()
-    if (work := front.begin(stream)) is not None:
-        await work
-    services.access_log.flush()
-    raw_head, _, raw_body = connection.sent.partition(b"\r\n\r\n")
-    status_line, *fields = raw_head.decode().split("\r\n")
-    return Answer(
-        status=int(status_line.split()[1]),
-        headers=dict(field.split(": ", 1) for field in fields),
-        body=raw_body,
-        record=json.loads(lines.getvalue()),
-        connection=connection,
-    )
 
 
 @pytest.mark.rule("3.1.7", "3.13.1")

@@ -15,6 +15,14 @@ ENVIRONMENT = {
 }
 
 
+SIDECAR = {
+    **{name: value for name, value in ENVIRONMENT.items() if name != "BUCKETROUTE_CONFIG_CA"},
+    "BUCKETROUTE_MODE": "sidecar",
+    "BUCKETROUTE_CA_PEM": "pem",
+    "BUCKETROUTE_AUTHORIZATION_TOKEN_FILE": "/var/run/secrets/bucketroute.io/credentials/token",
+}
+
+
 def problems(environment: dict[str, str], *arguments: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         load_settings(arguments, environment)
@@ -75,10 +83,43 @@ def test_the_api_servers_address_is_denied_to_backends(host: str, denied: object
     assert settings.dataplane.denied_addresses == denied
 
 
-def test_a_sidecar_s_authority_comes_as_text() -> None:
-    environment = {k: v for k, v in ENVIRONMENT.items() if k != "BUCKETROUTE_CONFIG_CA"}
-    settings = load_settings([], {**environment, "BUCKETROUTE_CA_PEM": "pem"})
+def test_what_the_injector_sets_is_enough_for_a_sidecar() -> None:
+    settings = load_settings(["--mode=sidecar", "--listen=127.0.0.1:9000"], SIDECAR)
+    dataplane = settings.dataplane
+    assert (dataplane.listen_host, dataplane.listen_port) == ("127.0.0.1", 9000)
     assert (settings.config_ca, settings.config_ca_pem) == (None, "pem")
+    assert settings.authorization_token_file == Path(
+        "/var/run/secrets/bucketroute.io/credentials/token"
+    )
+    assert not dataplane.prefetch_credentials
+    assert dataplane.drain_seconds == 20
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1"])
+def test_a_sidecar_listens_on_loopback(listen: str) -> None:
+    assert load_settings(["--listen", listen], SIDECAR).dataplane.listen_port == 1
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "localhost", "::ffff:10.0.0.7"])
+def test_a_sidecar_listens_nowhere_else(host: str) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    assert problems(SIDECAR, "--listen", f"{shown}:9000") == [
+        f"--listen: a sidecar listens on a loopback address, not on {host}"
+    ]
+
+
+def test_a_sidecar_must_know_where_its_applications_look_for_the_token() -> None:
+    environment = dict(SIDECAR)
+    del environment["BUCKETROUTE_AUTHORIZATION_TOKEN_FILE"]
+    assert problems(environment) == [
+        "--authorization-token-file or BUCKETROUTE_AUTHORIZATION_TOKEN_FILE is needed"
+    ]
+
+
+def test_a_gateway_hands_out_no_pod_s_credentials() -> None:
+    assert problems({**SIDECAR, "BUCKETROUTE_MODE": "gateway"}) == [
+        "--authorization-token-file goes with --mode=sidecar"
+    ]
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -90,13 +131,13 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         *("--drain-seconds", "nan", "--log-level", "LOUD"),
     )
     assert found == [
-        "--mode is 'server', not one of gateway",
+        "--mode is 'server', not one of gateway, sidecar",
         "--listen is '9000', not HOST:PORT",
         "--admin-listen is 'host:99999', not HOST:PORT",
         f"--tls-certificate: there is no file {missing}",
         "--tls-certificate and --tls-key go together",
-        "--config-ca or BUCKETROUTE_CA_PEM is needed",
         "--drain-seconds is 'nan', not a number of seconds",
+        "--config-ca or BUCKETROUTE_CA_PEM is needed",
         "--config-url or BUCKETROUTE_CONFIG_URL is needed",
         "--config-token-file or BUCKETROUTE_CONFIG_TOKEN_FILE is needed",
         f"--state-dir: there is no folder {missing}",
