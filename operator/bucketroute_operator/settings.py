@@ -66,8 +66,8 @@ class OperatorSettings:
 
 def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> OperatorSettings:
     """Raises: SettingsError; SystemExit for --help and unknown flags."""
-    given = vars(_parser().parse_args(arguments))
-    reader = _Reader(given, environment)
+    given = vars(parser(_PROGRAM, _DESCRIPTION, HELP).parse_args(arguments))
+    reader = SettingsReader(given, environment)
     settings = OperatorSettings(
         namespace=reader.text("namespace", _own_namespace()),
         identity=reader.text("identity", socket.gethostname()),
@@ -96,7 +96,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> O
     return settings
 
 
-class _Reader:
+class SettingsReader:
     """Looks a setting up, and collects what is wrong instead of stopping at the first."""
 
     def __init__(self, given: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
@@ -124,6 +124,13 @@ class _Reader:
             return 0.0
         return float(value)
 
+    def optional_text(self, name: str) -> str | None:
+        return self._value(name) or None
+
+    def path(self, name: str, default: str) -> Path:
+        """A file that may come to exist later: kubelet mounts some things late."""
+        return Path(self._value(name) or default)
+
     def file(self, name: str) -> Path | None:
         value = self._value(name)
         if not value:
@@ -144,7 +151,9 @@ class _Reader:
         return self._given.get(name) or self._environment.get(_variable(name))
 
 
-_HELP = {
+_PROGRAM = "bucketroute-operator"
+_DESCRIPTION = "Compiles BucketRoutes and sends them to the data planes."
+HELP = {
     "namespace": "where the operator keeps its objects (default: the pod's own)",
     "identity": "this replica's name (default: the host name)",
     "config_listen": "HOST:PORT of the config server (default 0.0.0.0:9443)",
@@ -163,15 +172,16 @@ _HELP = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bucketroute-operator",
-        description="Compiles BucketRoutes and sends them to the data planes.",
+def parser(program: str, description: str, settings: Mapping[str, str]) -> argparse.ArgumentParser:
+    """One flag for each setting; `settings` says what they are."""
+    made = argparse.ArgumentParser(
+        prog=program,
+        description=description,
         epilog="Each flag may be given as BUCKETROUTE_NAME in the environment instead.",
     )
-    for name, text in _HELP.items():
-        parser.add_argument(_flag(name), help=text)
-    return parser
+    for name, text in settings.items():
+        made.add_argument(_flag(name), help=text)
+    return made
 
 
 def _flag(name: str) -> str:
