@@ -31,6 +31,7 @@ class OperatorSettings:
     gateway_service, gateway_service_account: of the class `default` that is created when absent.
     default_class: whether it is created; default_class_file: its spec, YAML; what it leaves out of
         `dataPlane` is filled in.
+    webhook_certificate: whether to make the injector's certificate and tell the API server of it.
     tls_certificate, tls_key, tls_ca: files kept up to date by cert-manager; without them the
         operator makes and renews its own.
     list_seconds: between two LISTs of all objects, which correct what a watch did not tell.
@@ -49,6 +50,7 @@ class OperatorSettings:
     gateway_service_account: str = "bucketroute-gateway"
     default_class: bool = True
     default_class_file: Path | None = None
+    webhook_certificate: bool = False
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
@@ -81,6 +83,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> O
         gateway_service_account=reader.text("gateway_service_account", "bucketroute-gateway"),
         default_class=reader.choice("default_class", ("true", "false")) == "true",
         default_class_file=reader.file("default_class_file"),
+        webhook_certificate=reader.choice("webhook_certificate", ("false", "true")) == "true",
         tls_certificate=reader.file("tls_certificate"),
         tls_key=reader.file("tls_key"),
         tls_ca=reader.file("tls_ca"),
@@ -164,6 +167,7 @@ HELP = {
     "gateway_service_account": "the gateway's service account, for the class that is created",
     "default_class": "whether to create the class default when absent: true or false",
     "default_class_file": "spec of that class, YAML",
+    "webhook_certificate": "whether to make the injector's certificate: true or false (default)",
     "tls_certificate": "certificate file, kept up to date by cert-manager",
     "tls_key": "its key",
     "tls_ca": "the authority that data planes are told to trust",

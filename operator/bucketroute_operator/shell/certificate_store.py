@@ -23,6 +23,7 @@ from bucketroute_operator.shell.kube_api import (
     NotFoundError,
 )
 from bucketroute_operator.shell.serving_context import load_pair, new_serving_context
+from bucketroute_operator.shell.webhook_certificate import WebhookCertificate
 
 log = logging.getLogger("bucketroute.operator.certificates")
 
@@ -39,6 +40,9 @@ class CertificateStore:
         self._kube = kube
         self._settings = settings
         self._serving: KeyPair | None = None
+        self._webhook = (
+            WebhookCertificate(kube, settings.namespace) if settings.webhook_certificate else None
+        )
         self.context = new_serving_context()
 
     async def refresh(self) -> None:
@@ -46,6 +50,7 @@ class CertificateStore:
 
         Raises: KubeError; OSError and ValueError for files that are no certificate.
         """
+        certificates = None
         if self._settings.tls_certificate is not None:
             serving, bundle = await asyncio.to_thread(self._read_files)
         else:
@@ -56,6 +61,8 @@ class CertificateStore:
             self._serving = serving
             log.info("serving certificate loaded expires=%s", expires_at(serving).isoformat())
         await self._publish_bundle(bundle)
+        if self._webhook is not None and certificates is not None:
+            await self._webhook.refresh(certificates)
 
     def expires_at(self) -> float:
         """Epoch seconds; 0 before the first `refresh`."""
