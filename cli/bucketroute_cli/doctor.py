@@ -27,6 +27,7 @@ from bucketroute_operator.shell.kube_api import (
     ENDPOINT_SLICES,
     LEASES,
     ROUTES,
+    WEBHOOK_CONFIGURATIONS,
     ForbiddenError,
     Json,
     KubeError,
@@ -41,12 +42,6 @@ CRDS = Resource(
     is_namespaced=False,
 )
 DEPLOYMENTS = Resource(kind="Deployment", plural="deployments", group="apps")
-WEBHOOKS = Resource(
-    kind="MutatingWebhookConfiguration",
-    plural="mutatingwebhookconfigurations",
-    group="admissionregistration.k8s.io",
-    is_namespaced=False,
-)
 
 BUNDLE_VERSION: Final = "bucketroute.io/bundle-version"
 _MIN_MINOR: Final = 31  # of Kubernetes 1: selectableFields
@@ -221,7 +216,7 @@ async def _classes(on: Examination) -> AsyncIterator[CheckResult]:
 
 
 async def _webhook(on: Examination) -> AsyncIterator[CheckResult]:
-    configurations = await on.cluster.kube.list_all(WEBHOOKS, selector=_OURS)
+    configurations = await on.cluster.kube.list_all(WEBHOOK_CONFIGURATIONS, selector=_OURS)
     if not configurations:
         yield _ok("injector", "its webhook is not installed; pods set their variables themselves")
     for configuration in configurations:

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import sys
-from datetime import UTC, datetime
 
 from bucketroute_operator.settings import OperatorSettings, SettingsError, load_settings
 from bucketroute_operator.shell.kube import connect
 from bucketroute_operator.shell.kube_api import KubeError
+from bucketroute_operator.shell.log_format import configure_logging
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.operator import Operator
 
 log = logging.getLogger("bucketroute.operator")
-
-
-class _JsonFormatter(logging.Formatter):
-    """One object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
 
 
 def main() -> None:
@@ -42,10 +26,7 @@ def main() -> None:
     except SettingsError as exc:
         print(f"bucketroute-operator: {exc}", file=sys.stderr)
         sys.exit(2)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("bucketroute").setLevel(settings.log_level)
+    configure_logging(settings.log_level)
     sys.exit(asyncio.run(_run(settings)))
 
 

@@ -31,6 +31,7 @@ class OperatorSettings:
     gateway_service, gateway_service_account: of the class `default` that is created when absent.
     default_class: whether it is created; default_class_file: its spec, YAML; what it leaves out of
         `dataPlane` is filled in.
+    webhook_certificate: whether to make the injector's certificate and tell the API server of it.
     tls_certificate, tls_key, tls_ca: files kept up to date by cert-manager; without them the
         operator makes and renews its own.
     list_seconds: between two LISTs of all objects, which correct what a watch did not tell.
@@ -49,6 +50,7 @@ class OperatorSettings:
     gateway_service_account: str = "bucketroute-gateway"
     default_class: bool = True
     default_class_file: Path | None = None
+    webhook_certificate: bool = False
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_ca: Path | None = None
@@ -66,8 +68,8 @@ class OperatorSettings:
 
 def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> OperatorSettings:
     """Raises: SettingsError; SystemExit for --help and unknown flags."""
-    given = vars(_parser().parse_args(arguments))
-    reader = _Reader(given, environment)
+    given = vars(parser(_PROGRAM, _DESCRIPTION, HELP).parse_args(arguments))
+    reader = SettingsReader(given, environment)
     settings = OperatorSettings(
         namespace=reader.text("namespace", _own_namespace()),
         identity=reader.text("identity", socket.gethostname()),
@@ -81,6 +83,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> O
         gateway_service_account=reader.text("gateway_service_account", "bucketroute-gateway"),
         default_class=reader.choice("default_class", ("true", "false")) == "true",
         default_class_file=reader.file("default_class_file"),
+        webhook_certificate=reader.choice("webhook_certificate", ("false", "true")) == "true",
         tls_certificate=reader.file("tls_certificate"),
         tls_key=reader.file("tls_key"),
         tls_ca=reader.file("tls_ca"),
@@ -96,7 +99,7 @@ def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> O
     return settings
 
 
-class _Reader:
+class SettingsReader:
     """Looks a setting up, and collects what is wrong instead of stopping at the first."""
 
     def __init__(self, given: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
@@ -124,6 +127,13 @@ class _Reader:
             return 0.0
         return float(value)
 
+    def optional_text(self, name: str) -> str | None:
+        return self._value(name) or None
+
+    def path(self, name: str, default: str) -> Path:
+        """A file that may come to exist later: kubelet mounts some things late."""
+        return Path(self._value(name) or default)
+
     def file(self, name: str) -> Path | None:
         value = self._value(name)
         if not value:
@@ -144,7 +154,9 @@ class _Reader:
         return self._given.get(name) or self._environment.get(_variable(name))
 
 
-_HELP = {
+_PROGRAM = "bucketroute-operator"
+_DESCRIPTION = "Compiles BucketRoutes and sends them to the data planes."
+HELP = {
     "namespace": "where the operator keeps its objects (default: the pod's own)",
     "identity": "this replica's name (default: the host name)",
     "config_listen": "HOST:PORT of the config server (default 0.0.0.0:9443)",
@@ -155,6 +167,7 @@ _HELP = {
     "gateway_service_account": "the gateway's service account, for the class that is created",
     "default_class": "whether to create the class default when absent: true or false",
     "default_class_file": "spec of that class, YAML",
+    "webhook_certificate": "whether to make the injector's certificate: true or false (default)",
     "tls_certificate": "certificate file, kept up to date by cert-manager",
     "tls_key": "its key",
     "tls_ca": "the authority that data planes are told to trust",
@@ -163,15 +176,16 @@ _HELP = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="bucketroute-operator",
-        description="Compiles BucketRoutes and sends them to the data planes.",
+def parser(program: str, description: str, settings: Mapping[str, str]) -> argparse.ArgumentParser:
+    """One flag for each setting; `settings` says what they are."""
+    made = argparse.ArgumentParser(
+        prog=program,
+        description=description,
         epilog="Each flag may be given as BUCKETROUTE_NAME in the environment instead.",
     )
-    for name, text in _HELP.items():
-        parser.add_argument(_flag(name), help=text)
-    return parser
+    for name, text in settings.items():
+        made.add_argument(_flag(name), help=text)
+    return made
 
 
 def _flag(name: str) -> str:

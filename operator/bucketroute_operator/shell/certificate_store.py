@@ -10,10 +10,7 @@ import asyncio
 import base64
 import binascii
 import logging
-import ssl
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bucketroute_operator.settings import OperatorSettings
 from bucketroute_operator.shell.certificates import Certificates, KeyPair, expires_at, renewed
@@ -25,6 +22,8 @@ from bucketroute_operator.shell.kube_api import (
     Kube,
     NotFoundError,
 )
+from bucketroute_operator.shell.serving_context import load_pair, new_serving_context
+from bucketroute_operator.shell.webhook_certificate import WebhookCertificate
 
 log = logging.getLogger("bucketroute.operator.certificates")
 
@@ -41,14 +40,17 @@ class CertificateStore:
         self._kube = kube
         self._settings = settings
         self._serving: KeyPair | None = None
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._webhook = (
+            WebhookCertificate(kube, settings.namespace) if settings.webhook_certificate else None
+        )
+        self.context = new_serving_context()
 
     async def refresh(self) -> None:
         """Reads, renews where due, and serves what is newest.
 
         Raises: KubeError; OSError and ValueError for files that are no certificate.
         """
+        certificates = None
         if self._settings.tls_certificate is not None:
             serving, bundle = await asyncio.to_thread(self._read_files)
         else:
@@ -59,6 +61,8 @@ class CertificateStore:
             self._serving = serving
             log.info("serving certificate loaded expires=%s", expires_at(serving).isoformat())
         await self._publish_bundle(bundle)
+        if self._webhook is not None and certificates is not None:
+            await self._webhook.refresh(certificates)
 
     def expires_at(self) -> float:
         """Epoch seconds; 0 before the first `refresh`."""
@@ -153,13 +157,3 @@ def _data(certificates: Certificates) -> dict[str, str]:
         values["next-ca.crt"] = certificates.next_authority.certificate
         values["next-ca.key"] = certificates.next_authority.key
     return {name: base64.b64encode(value.encode()).decode() for name, value in values.items()}
-
-
-def load_pair(context: ssl.SSLContext, pair: KeyPair) -> None:
-    """`ssl` takes a chain from files only; new handshakes use it, open connections keep theirs."""
-    with tempfile.TemporaryDirectory() as directory:
-        certificate, key = Path(directory, "tls.crt"), Path(directory, "tls.key")
-        certificate.write_text(pair.certificate)
-        key.touch(mode=0o600)
-        key.write_text(pair.key)
-        context.load_cert_chain(certificate, key)

@@ -1,4 +1,4 @@
-"""The config server's certificate: an authority of the operator's own, and what to renew when.
+"""Certificates of our own listeners: an authority of the operator's own, and what to renew when.
 
 Pure but for randomness: the clock is an argument. `certificate_store.py` keeps the result in the
 cluster. A new authority is trusted long before it signs, because sidecars are given the bundle
@@ -59,12 +59,22 @@ def renewed(
         authority = _new_authority(now)
         return Certificates(authority=authority, serving=_serving(authority, names, now))
     current = _with_due_authority(certificates, now)
-    certificate = _parse(current.serving)
+    serving = serving_renewed(current.serving, current.authority, names, now)
+    return current if serving == current.serving else replace(current, serving=serving)
+
+
+def serving_renewed(
+    serving: KeyPair | None, authority: KeyPair, names: tuple[str, ...], now: datetime
+) -> KeyPair:
+    """The same value if it is good for a while; otherwise one that the authority signs."""
+    if serving is None:
+        return _serving(authority, names, now)
+    certificate = _parse(serving)
     is_due = certificate.not_valid_after_utc - now < SERVING_RENEWED_BEFORE
-    is_ours = certificate.issuer == _parse(current.authority).subject
+    is_ours = certificate.issuer == _parse(authority).subject
     if is_due or not is_ours or _names_of(certificate) != set(names):
-        return replace(current, serving=_serving(current.authority, names, now))
-    return current
+        return _serving(authority, names, now)
+    return serving
 
 
 def expires_at(pair: KeyPair) -> datetime:

@@ -5,10 +5,10 @@ The webhook has no access to the API server; it reads this as a mounted file.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
 
+from bucketroute_operator.core.injector_classes import encode_classes
 from bucketroute_operator.core.resources import ClassObject
 from bucketroute_operator.shell.kube_api import (
     CONFIG_MAPS,
@@ -31,7 +31,7 @@ class InjectorSettings:
 
     async def write(self, classes: Iterable[ClassObject]) -> None:
         """Writes the settings of these classes if they differ. Raises: KubeError."""
-        data = {CLASSES_KEY: settings_of(classes)}
+        data = {CLASSES_KEY: encode_classes(classes)}
         if data == self._written:
             return
         metadata = {"namespace": self._namespace, "name": CONFIG_MAP_NAME}
@@ -45,18 +45,3 @@ class InjectorSettings:
             log.info("%s was changed by somebody else", CONFIG_MAP_NAME)
             return
         self._written = data
-
-
-def settings_of(classes: Iterable[ClassObject]) -> str:
-    """JSON by class: endpoint, audience, region and mode."""
-    settings = {
-        item.metadata.name: {
-            "endpoint": item.spec.data_plane.endpoint,
-            "audience": item.spec.client_audience,
-            "region": item.spec.region,
-            "mode": item.spec.data_plane.mode.value,
-        }
-        for item in classes
-        if item.spec is not None
-    }
-    return json.dumps(settings, sort_keys=True, indent=1)

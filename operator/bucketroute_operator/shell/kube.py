@@ -43,6 +43,7 @@ _list_contexts: Any = config.list_kube_config_contexts
 # The key set is served under its own type and nothing else.
 _ACCEPT = "application/json, application/jwk-set+json"
 _APPLY = "application/apply-patch+yaml"
+_STRATEGIC_MERGE = "application/strategic-merge-patch+json"
 
 
 @asynccontextmanager
@@ -125,6 +126,11 @@ class KubeClient:
     async def replace(self, resource: Resource, body: Json) -> Json:
         path = _path_of(resource, body)
         return await self._json("PUT", path, body=_typed(resource, body))
+
+    async def patch(self, resource: Resource, body: Json) -> Json:
+        return await self._json(
+            "PATCH", _path_of(resource, body), body=body, content_type=_STRATEGIC_MERGE
+        )
 
     async def apply_status(self, resource: Resource, body: Json) -> Json:
         return await self._json(

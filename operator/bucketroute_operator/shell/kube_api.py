@@ -98,6 +98,12 @@ EVENTS = Resource(kind="Event", plural="events", group="events.k8s.io")
 TOKEN_REVIEWS = Resource(
     kind="TokenReview", plural="tokenreviews", group="authentication.k8s.io", is_namespaced=False
 )
+WEBHOOK_CONFIGURATIONS = Resource(
+    kind="MutatingWebhookConfiguration",
+    plural="mutatingwebhookconfigurations",
+    group="admissionregistration.k8s.io",
+    is_namespaced=False,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +137,10 @@ class Kube(Protocol):
 
     async def replace(self, resource: Resource, body: Json) -> Json:
         """Raises: ConflictError if it is not at the `resourceVersion` in `body` any more."""
+        ...
+
+    async def patch(self, resource: Resource, body: Json) -> Json:
+        """Strategic merge into an object of a built-in kind: lists merge by their items' names."""
         ...
 
     async def apply_status(self, resource: Resource, body: Json) -> Json:

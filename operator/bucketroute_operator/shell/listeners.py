@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,8 +15,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
-
-from bucketroute_operator.shell.metrics import Metrics
 
 # Longer than a parked poll, so that a data plane's connection is used again.
 _KEEP_ALIVE_SECONDS = 75
@@ -32,9 +31,16 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def listening(
-    app: ASGIApp, host: str, port: int, *, context: ssl.SSLContext | None = None
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext | None = None,
+    max_connections: int | None = None,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serves while the block runs; gives the real host and port.
+
+    Requests on more than `max_connections` are answered 503; None is no limit.
 
     Raises: OSError if the address cannot be had.
     """
@@ -48,6 +54,7 @@ async def listening(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            limit_concurrency=max_connections,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
             ssl_context_factory=None if context is None else lambda *_: context,
@@ -66,8 +73,14 @@ async def listening(
         await task
 
 
+class Exposition(Protocol):
+    """Metrics in Prometheus' text format."""
+
+    def exposition(self) -> bytes: ...
+
+
 def admin_app(
-    metrics: Metrics, *, is_ready: Callable[[], bool], is_live: Callable[[], bool]
+    metrics: Exposition, *, is_ready: Callable[[], bool], is_live: Callable[[], bool]
 ) -> ASGIApp:
     """`/-/ready`, `/-/live` and `/metrics`."""
 

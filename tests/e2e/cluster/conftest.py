@@ -21,7 +21,7 @@ from bucketroute_testing.cluster import (
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
-_LOGGED = ("deployment/bucketroute-operator", "deployment/bucketroute-gateway")
+_LOGGED = tuple(f"deployment/bucketroute-{name}" for name in ("operator", "gateway", "injector"))
 
 
 @pytest.fixture(scope="session")

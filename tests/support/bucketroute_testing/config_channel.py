@@ -12,12 +12,12 @@ from bucketroute_dataplane.shell.config_client import ConfigClient, OperatorAddr
 from bucketroute_operator.core.delta import render
 from bucketroute_operator.core.resources import ServiceAccountRef
 from bucketroute_operator.shell.callers import Callers
-from bucketroute_operator.shell.certificate_store import load_pair
 from bucketroute_operator.shell.certificates import renewed
 from bucketroute_operator.shell.channel import Channels, ClassChannel
 from bucketroute_operator.shell.config_server import ConfigServer
 from bucketroute_operator.shell.listeners import listening
 from bucketroute_operator.shell.metrics import Metrics
+from bucketroute_operator.shell.serving_context import load_pair
 from bucketroute_snapshot import SCHEMA_VERSION, Snapshot, SnapshotSecrets
 from bucketroute_snapshot.update import SCHEMA_HEADER
 from bucketroute_testing.kube import FakeKube

@@ -23,8 +23,10 @@ from bucketroute_dataplane.core.operations import OPERATIONS, Answer, BodyMode, 
 from bucketroute_dataplane.settings import _HELP as POD_SETTINGS
 from bucketroute_dataplane.shell.access_log import AccessRecord
 from bucketroute_dataplane.shell.metrics import Metrics
-from bucketroute_operator.settings import _HELP as OPERATOR_SETTINGS
+from bucketroute_operator.settings import HELP as OPERATOR_SETTINGS
+from bucketroute_operator.shell.injector_metrics import InjectorMetrics
 from bucketroute_operator.shell.metrics import Metrics as OperatorMetrics
+from bucketroute_operator.webhook_settings import HELP as INJECTOR_SETTINGS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -83,8 +85,7 @@ def _family_rows(registry: CollectorRegistry) -> Iterator[Sequence[str]]:
         yield f"`{family.name}{suffix}`", family.type, shown, family.documentation
 
 
-def operator_metrics_table() -> str:
-    metrics = OperatorMetrics()
+def control_plane_metrics_table(metrics: OperatorMetrics | InjectorMetrics) -> str:
     for metric in vars(metrics).values():
         if isinstance(metric, Counter | Gauge | Histogram):
             _give_a_sample(metric)
@@ -209,9 +210,11 @@ TABLES = {
     "errors": lambda: errors_table(ERRORS),
     "sts-errors": lambda: errors_table(STS_ERRORS),
     "metrics": metrics_table,
-    "operator-metrics": operator_metrics_table,
+    "operator-metrics": lambda: control_plane_metrics_table(OperatorMetrics()),
+    "injector-metrics": lambda: control_plane_metrics_table(InjectorMetrics()),
     "pod-settings": lambda: settings_table(POD_SETTINGS),
     "operator-settings": lambda: settings_table(OPERATOR_SETTINGS),
+    "injector-settings": lambda: settings_table(INJECTOR_SETTINGS),
     "operations": operations_table,
     "subresources": subresources_table,
     **{kind: lambda kind=kind: fields_table(kind) for kind in _CRDS},  # type: ignore[misc]

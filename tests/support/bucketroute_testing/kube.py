@@ -120,6 +120,14 @@ class FakeKube:
             raise KubeError(422, f"{name} is immutable")
         return self._end("replace", resource, name, self.put(resource, body))
 
+    async def patch(self, resource: Resource, body: Json) -> Json:
+        metadata = body["metadata"]
+        name = metadata["name"]
+        self._begin("patch", resource, name)
+        known = self._at(resource, metadata.get("namespace", ""), name)
+        merged = _merged(known, {**body, "metadata": {}})
+        return self._end("patch", resource, name, self.put(resource, merged))
+
     async def apply_status(self, resource: Resource, body: Json) -> Json:
         metadata = body["metadata"]
         self._begin("apply_status", resource, metadata["name"])
@@ -164,3 +172,19 @@ def _matches(item: Json, selector: str) -> bool:
     labels = item["metadata"].get("labels") or {}
     name, equals, value = selector.partition("=")
     return not selector or (labels.get(name) == value if equals else name in labels)
+
+
+def _merged(known: Json, changes: Json) -> Json:
+    """A strategic merge: objects by field, lists of objects by the `name` of their items."""
+    merged = copy.deepcopy(known)
+    for field, value in changes.items():
+        if isinstance(value, dict):
+            merged[field] = _merged(merged.get(field) or {}, value)
+        elif isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            by_name = {item["name"]: item for item in merged.get(field) or []}
+            for item in value:
+                by_name[item["name"]] = _merged(by_name.get(item["name"], {}), item)
+            merged[field] = list(by_name.values())
+        else:
+            merged[field] = value
+    return merged

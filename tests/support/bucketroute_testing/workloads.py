@@ -70,7 +70,10 @@ class ClientResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientPod:
-    """A workload: an unmodified SDK, a service account, a token for `audience`, AWS_* settings."""
+    """A workload: an unmodified SDK, a service account, a token for `audience`, AWS_* settings.
+
+    With `inject` the pod has the label and neither token nor settings: the injector is to add them.
+    """
 
     namespace: str
     name: str
@@ -79,6 +82,7 @@ class ClientPod:
     audience: str = "bucketroute"
     environment: Mapping[str, str] = field(default_factory=dict)
     secret: str | None = None
+    inject: str | None = None
 
     def run(self, cluster: Cluster) -> ClientResult:
         """Runs to its end. Raises: CommandError; TimeoutError."""
@@ -117,7 +121,14 @@ class ClientPod:
         )
 
     def manifest(self) -> Json:
+        labels = {} if self.inject is None else {"bucketroute.io/inject": self.inject}
         token = {"path": "token", "audience": self.audience, "expirationSeconds": 3600}
+        mounts: list[Json] = [{"name": "tmp", "mountPath": "/tmp"}]
+        volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}]
+        if self.inject is None:
+            mounts.append({"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True})
+            projected = {"sources": [{"serviceAccountToken": token}]}
+            volumes.append({"name": "token", "projected": projected})
         container = {
             "name": "client",
             "image": CLIENT_IMAGE,
@@ -126,19 +137,12 @@ class ClientPod:
             "env": [{"name": key, "value": value} for key, value in self.environment.items()],
             "envFrom": [] if self.secret is None else [{"secretRef": {"name": self.secret}}],
             "securityContext": _RESTRICTED_CONTAINER,
-            "volumeMounts": [
-                {"name": "token", "mountPath": TOKEN_FOLDER, "readOnly": True},
-                {"name": "tmp", "mountPath": "/tmp"},
-            ],
+            "volumeMounts": mounts,
         }
-        volumes: list[Json] = [
-            {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-            {"name": "tmp", "emptyDir": {}},
-        ]
         return {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": self.name, "namespace": self.namespace},
+            "metadata": {"name": self.name, "namespace": self.namespace, "labels": labels},
             "spec": {
                 "serviceAccountName": self.service_account,
                 "automountServiceAccountToken": False,
@@ -147,6 +151,17 @@ class ClientPod:
                 "containers": [container],
                 "volumes": volumes,
             },
+        }
+
+    def job(self) -> Json:
+        """A Job of one such pod, which has no name of its own choosing then."""
+        pod = self.manifest()
+        template = {"metadata": {"labels": pod["metadata"]["labels"]}, "spec": pod["spec"]}
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {"backoffLimit": 0, "template": template},
         }
 
 

@@ -73,7 +73,7 @@ def test_every_kind_has_an_example() -> None:
 
 
 def test_the_route_of_the_readme_is_served_in_full(tmp_path: Path) -> None:
-    (text,) = blocks(ROOT / "README.md", "yaml")
+    text = blocks(ROOT / "README.md", "yaml")[0]
     (tmp_path / "route.yaml").write_text(text)
     compiled = compile_paths([tmp_path])
     errors = [finding for finding in compiled.findings if finding.severity is Severity.ERROR]

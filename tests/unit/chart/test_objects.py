@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bucketroute_dataplane.shell.metrics import Metrics as DataplaneMetrics
+from bucketroute_operator.shell.injector_metrics import InjectorMetrics
 from bucketroute_operator.shell.metrics import Metrics as OperatorMetrics
 from bucketroute_testing.chart import CASES, CHART, REPOSITORY, Json, of_kind
 
@@ -75,7 +76,8 @@ def test_dashboard_and_alerts_use_metrics_that_exist() -> None:
         *(rule["expr"] for rule in rules),
     ]
     used = set(re.findall(r"bucketroute_\w+", " ".join(expressions)))
-    families = [*OperatorMetrics().registry.collect(), *DataplaneMetrics().registry.collect()]
+    registries = [made().registry for made in (OperatorMetrics, InjectorMetrics, DataplaneMetrics)]
+    families = [family for registry in registries for family in registry.collect()]
     known = {
         name + suffix
         for family in families

@@ -26,6 +26,10 @@ OWN_CLASS = {
     ("bucketroute.io/bucketrouteclasses", "create", ""),
     ("bucketroute.io/bucketrouteclasses", "update", "default"),
 }
+INJECTORS_WEBHOOK = {
+    ("admissionregistration.k8s.io/mutatingwebhookconfigurations", verb, "bucketroute-injector")
+    for verb in ("get", "patch")
+}
 OPERATOR_IN_THE_CLUSTER = {
     *(
         (f"bucketroute.io/{plural}", verb, "")
@@ -40,6 +44,7 @@ OPERATOR_IN_THE_CLUSTER = {
     ("/namespaces", "watch", ""),
     ("authentication.k8s.io/tokenreviews", "create", ""),
     ("events.k8s.io/events", "create", ""),
+    *INJECTORS_WEBHOOK,
     ("/.well-known/openid-configuration", "get"),
     ("/openid/v1/jwks", "get"),
 }
@@ -48,10 +53,11 @@ OPERATOR_AT_HOME = {
     ("coordination.k8s.io/leases", "get", "bucketroute-operator"),
     ("coordination.k8s.io/leases", "update", "bucketroute-operator"),
     *(("/configmaps", verb, "") for verb in ("create", "get", "list", "update", "delete")),
-    ("/secrets", "get", "bucketroute-config-tls"),
-    ("/secrets", "update", "bucketroute-config-tls"),
-    ("/secrets", "get", "bucketroute-sealing-keys"),
-    ("/secrets", "update", "bucketroute-sealing-keys"),
+    *(
+        ("/secrets", verb, f"bucketroute-{name}")
+        for name in ("config-tls", "injector-tls", "sealing-keys")
+        for verb in ("get", "update")
+    ),
     ("/services", "get", "bucketroute-gateway"),
     ("discovery.k8s.io/endpointslices", "list", ""),
 }
@@ -76,7 +82,14 @@ def test_only_the_operator_has_any_rights() -> None:
 
 def test_the_operator_may_write_no_class_where_the_admin_writes_them() -> None:
     role = of_kind("own-classes", "ClusterRole")["bucketroute-operator"]
-    assert permissions(role) == OPERATOR_IN_THE_CLUSTER - OWN_CLASS
+    assert permissions(role) == OPERATOR_IN_THE_CLUSTER - OWN_CLASS - INJECTORS_WEBHOOK
+
+
+def test_without_an_injector_or_with_cert_manager_the_operator_touches_no_webhook() -> None:
+    for case in ("own-classes", "everything"):
+        role = of_kind(case, "ClusterRole")["bucketroute-operator"]
+        assert not permissions(role) & INJECTORS_WEBHOOK
+        assert "bucketroute-injector-tls" not in of_kind(case, "Secret")
 
 
 def test_tenants_secrets_are_granted_one_by_one_in_their_namespace() -> None:

@@ -14,7 +14,6 @@ from bucketroute_cli.doctor import (
     BUNDLE_VERSION,
     CRDS,
     DEPLOYMENTS,
-    WEBHOOKS,
     examine,
 )
 from bucketroute_operator.shell.kube_api import (
@@ -22,6 +21,7 @@ from bucketroute_operator.shell.kube_api import (
     ENDPOINT_SLICES,
     LEASES,
     ROUTES,
+    WEBHOOK_CONFIGURATIONS,
     Json,
     KubeError,
 )
@@ -263,7 +263,7 @@ def injector_slice(*, is_ready: bool) -> Json:
 async def test_the_webhook_is_looked_at_where_it_is_installed(
     kube: FakeKube, capsys: Capture, ca: str, is_ready: bool, says: str
 ) -> None:
-    kube.put(WEBHOOKS, webhook(ca))
+    kube.put(WEBHOOK_CONFIGURATIONS, webhook(ca))
     kube.put(ENDPOINT_SLICES, injector_slice(is_ready=is_ready))
     code, found = await examined(kube, capsys)
     assert found["injector"][0].startswith(says)
@@ -273,7 +273,7 @@ async def test_the_webhook_is_looked_at_where_it_is_installed(
 async def test_what_rbac_hides_is_unknown_and_stops_no_other_check(
     kube: FakeKube, capsys: Capture
 ) -> None:
-    hide(kube, CRDS, DEPLOYMENTS, LEASES, WEBHOOKS)
+    hide(kube, CRDS, DEPLOYMENTS, LEASES, WEBHOOK_CONFIGURATIONS)
     code, found = await examined(kube, capsys)
     assert code == 0
     assert found["CRD"][0].startswith("unknown: RBAC does not grant it: ")

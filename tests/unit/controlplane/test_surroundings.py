@@ -324,10 +324,10 @@ async def test_the_injector_is_told_of_each_class_once() -> None:
     data = kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, "bucketroute-injector")["data"]
     assert json.loads(data["classes.json"]) == {
         "default": {
-            "audience": "bucketroute",
+            "client_audience": "bucketroute",
             "endpoint": "http://10.96.0.9",
-            "mode": "Shared",
             "region": "us-east-1",
+            "sts_audience": "sts.amazonaws.com",
         }
     }
     assert kube.calls["get", "ConfigMap"] == 1
