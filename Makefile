@@ -6,7 +6,7 @@ CLUSTER ?= local
 ARGS ?=
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
-.PHONY: demo test lint lint-chart docs format e2e bench bench-control bench-quick lock clean help
+.PHONY: demo test lint lint-chart docs format e2e bench bench-control bench-quick bench-tls lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ format: $(STAMP) ## Format the code
 
 bench-quick: $(STAMP) ## Compare with nginx: 4 KiB and 64 MiB, about two minutes
 	$(BIN)/python -m bench quick $(ARGS)
+
+bench-tls: $(STAMP) ## The comparison with a backend that is reached over TLS, two minutes
+	$(BIN)/python -m bench tls $(ARGS)
 
 bench: $(STAMP) ## The full comparison, about fifteen minutes
 	$(BIN)/python -m bench full $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m bench quick` and `python -m bench full`: measure BucketRoute beside its peers.
+"""`python -m bench quick`, `full` and `tls`: measure BucketRoute beside its peers.
 
 Exit status: 0 every required goal is met, 1 one is missed or a check failed, 2 it could not run.
 """
@@ -15,8 +15,18 @@ from bench import report
 from bench.measure import Plan, Window, run
 from bench.processes import BenchmarkError, Cores
 from bench.programs import HERE, ProgramMissingError
-from bench.scenarios import FULL, FULL_GOALS, QUICK, QUICK_GOALS, Goal, Scenario
+from bench.scenarios import (
+    FULL,
+    FULL_GOALS,
+    QUICK,
+    QUICK_GOALS,
+    TLS,
+    TLS_GOALS,
+    Goal,
+    Scenario,
+)
 from bench.targets import BASELINE, SUBJECT, Surroundings, Target, free_port, target
+from bench.tls import certified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +35,7 @@ class Matrix:
     goals: tuple[Goal, ...]
     targets: str
     window_seconds: float
+    has_backend_tls: bool = False
 
 
 MATRICES = {
@@ -39,6 +50,13 @@ MATRICES = {
         goals=FULL_GOALS,
         targets=f"{BASELINE},envoy,{SUBJECT}",
         window_seconds=2.0,
+    ),
+    "tls": Matrix(
+        scenarios=TLS,
+        goals=TLS_GOALS,
+        targets=f"{BASELINE},{SUBJECT}",
+        window_seconds=2.0,
+        has_backend_tls=True,
     ),
 }
 
@@ -106,7 +124,9 @@ def measured(options: Options, lines: Path) -> list[Window]:
     """Run the rounds; every window is written to `lines` as soon as it is over."""
     windows = []
     with tempfile.TemporaryDirectory(prefix="bucketroute-bench-") as directory:
-        around = Surroundings(directory=Path(directory), stub_port=free_port())
+        folder = Path(directory)
+        tls = certified(folder, free_port()) if options.matrix.has_backend_tls else None
+        around = Surroundings(directory=folder, stub_port=free_port(), tls=tls)
         plan = Plan(
             around=around,
             cores=Cores.of_this_machine(),

@@ -26,6 +26,7 @@ from bench.programs import compiled
 from bench.requests import CLIENT, object_path, signed_head, write_requests
 from bench.scenarios import KiB, Scenario
 from bench.targets import Signer, Surroundings, Target
+from bench.tls import running_terminator
 
 GiB = 1024**3
 LOADGEN_GRACE_SECONDS = 60.0
@@ -103,6 +104,15 @@ def run(plan: Plan) -> Iterator[Window]:
         print(f"round {number + 1} of {plan.rounds}", file=sys.stderr, flush=True)
         with ExitStack() as stack:
             stub = stack.enter_context(running_stub(plan.around, plan.cores))
+            if plan.around.tls is not None:
+                stack.enter_context(
+                    running_terminator(
+                        plan.around.tls,
+                        stub_port=plan.around.stub_port,
+                        core=plan.cores.rest,
+                        directory=plan.around.directory,
+                    )
+                )
             pids = {
                 target.name: stack.enter_context(running(target, plan.around, plan.cores))
                 for target in plan.targets
@@ -180,6 +190,7 @@ def _load(
         size_bytes=scenario.size_bytes,
         port=target.port,
         now=datetime.now(UTC),
+        is_hashed=scenario.is_hashed,
     )
     options = {
         "-p": target.port,

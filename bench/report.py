@@ -77,6 +77,10 @@ class Verdict:
 def judge(goals: Iterable[Goal], results: Results) -> list[Verdict]:
     verdicts = []
     for goal in goals:
+        if goal.peer is None:
+            peak = results.peak_rss_bytes(goal.scenario, SUBJECT) / MiB
+            verdicts.append(Verdict(goal=goal, ratio=peak or None))
+            continue
         ratios = results.ratios(goal.scenario, SUBJECT, goal.peer, goal.measure)
         ratio = statistics.median(ratios) if ratios else None
         verdicts.append(Verdict(goal=goal, ratio=ratio))
@@ -133,7 +137,13 @@ def goals_table(verdicts: Iterable[Verdict]) -> str:
         goal = verdict.goal
         measured = MISSING if verdict.ratio is None else f"{verdict.ratio:.2f}"
         outcome = "met" if verdict.is_met else "**missed**" if goal.is_required else "not yet met"
-        cells = [goal.peer, goal.scenario.name, goal.measure.value, f"{goal.limit:.2f}", measured]
+        cells = [
+            goal.peer or "itself",
+            goal.scenario.name,
+            goal.measure.value,
+            f"{goal.limit:.2f}",
+            measured,
+        ]
         rows.append(f"| {' | '.join(cells)} | {outcome} |")
     return "\n".join(rows)
 

@@ -9,12 +9,14 @@ import hmac
 import struct
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 REGION = "us-east-1"
 BUCKET = "vbucket"
 KEY_COUNT = 256
 """Distinct keys per file, so that no proxy gains by remembering the last signature or path."""
+HASHED_KEY_COUNT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +43,20 @@ def object_path(size_bytes: int, index: int) -> str:
 
 
 def signed_head(
-    method: str, path: str, *, port: int, size_bytes: int, by: Credentials, now: datetime
+    method: str,
+    path: str,
+    *,
+    port: int,
+    size_bytes: int,
+    by: Credentials,
+    now: datetime,
+    payload_hash: str = "UNSIGNED-PAYLOAD",
 ) -> bytes:
     """A request head such as an SDK sends; `path` needs no percent-encoding, `now` is in UTC."""
     time = now.strftime("%Y%m%dT%H%M%SZ")
     fields = {
         "host": f"127.0.0.1:{port}",
-        "x-amz-content-sha256": "UNSIGNED-PAYLOAD",
+        "x-amz-content-sha256": payload_hash,
         "x-amz-date": time,
     }
     if by.session_token:
@@ -69,7 +78,8 @@ def _authorization(method: str, path: str, fields: dict[str, str], by: Credentia
     time = fields["x-amz-date"]
     names = ";".join(fields)
     canonical_fields = "".join(f"{name}:{value}\n" for name, value in fields.items())
-    canonical = f"{method}\n{path}\n\n{canonical_fields}\n{names}\nUNSIGNED-PAYLOAD"
+    payload_hash = fields["x-amz-content-sha256"]
+    canonical = f"{method}\n{path}\n\n{canonical_fields}\n{names}\n{payload_hash}"
     scope = f"{time[:8]}/{REGION}/s3/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     key = f"AWS4{by.secret_access_key}".encode()
@@ -81,16 +91,56 @@ def _authorization(method: str, path: str, fields: dict[str, str], by: Credentia
     return f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
 
 
-def write_requests(path: Path, method: str, *, size_bytes: int, port: int, now: datetime) -> None:
-    """Write KEY_COUNT heads as `loadgen` reads them: little-endian uint32 length, then the head."""
+def write_requests(
+    path: Path,
+    method: str,
+    *,
+    size_bytes: int,
+    port: int,
+    now: datetime,
+    is_hashed: bool = False,
+) -> None:
+    """Write heads as `loadgen` reads them: little-endian uint32 length, then the head.
+
+    KEY_COUNT of them; fewer where each body has to be hashed first.
+    """
     with path.open("wb") as file:
-        for index in range(KEY_COUNT):
+        for index in range(HASHED_KEY_COUNT if is_hashed else KEY_COUNT):
+            name = object_path(size_bytes, index)
             head = signed_head(
                 method,
-                object_path(size_bytes, index),
+                name,
                 port=port,
                 size_bytes=size_bytes,
                 by=CLIENT,
                 now=now,
+                payload_hash=payload_sha256(name, size_bytes) if is_hashed else "UNSIGNED-PAYLOAD",
             )
             file.write(struct.pack("<I", len(head)) + head)
+
+
+@cache
+def payload_sha256(path: str, size_bytes: int) -> str:
+    """Of the body that `payload.h` makes for this object."""
+    seed = 2166136261  # FNV-1a of what begins with the size's segment
+    for byte in path[path.index(f"/{size_bytes}/") + 1 :].encode():
+        seed = (seed ^ byte) * 16777619 & 0xFFFFFFFF
+    digest, pattern = hashlib.sha256(), memoryview(_pattern())
+    at, left = seed % len(pattern), size_bytes
+    while left:
+        piece = pattern[at : at + left]
+        digest.update(piece)
+        at, left = 0, left - len(piece)
+    return digest.hexdigest()
+
+
+@cache
+def _pattern() -> bytes:
+    """xorshift64 (Marsaglia, 2003), as in payload.h."""
+    x, words = 88172645463325252, []
+    for _ in range(251 * 4096 // 8):
+        x ^= x << 13 & 0xFFFFFFFFFFFFFFFF
+        x ^= x >> 7
+        x ^= x << 17 & 0xFFFFFFFFFFFFFFFF
+        words.append(x)
+    return struct.pack(f"<{len(words)}Q", *words)

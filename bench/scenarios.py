@@ -12,6 +12,8 @@ class Scenario:
     method: str
     size_bytes: int
     concurrency: int
+    is_hashed: bool = False
+    """The client signs the SHA-256 of its body, which the proxy then has to read and check."""
 
     @property
     def name(self) -> str:
@@ -20,7 +22,8 @@ class Scenario:
             if self.size_bytes >= MiB
             else (self.size_bytes // KiB, "KiB")
         )
-        return f"{self.method} {whole} {unit} c{self.concurrency}"
+        name = f"{self.method} {whole} {unit} c{self.concurrency}"
+        return f"{name}, client SHA-256" if self.is_hashed else name
 
     @property
     def is_small(self) -> bool:
@@ -32,14 +35,16 @@ class Measure(Enum):
     CPU = "CPU"
     P50 = "p50"
     P99 = "p99"
+    RSS = "peak RSS, MiB"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """The median of the same-round ratios of BucketRoute to `peer` is at most `limit`."""
+    """The median of the same-round ratios of BucketRoute to `peer` is at most `limit`; without a
+    peer, BucketRoute's own figure is."""
 
     scenario: Scenario
-    peer: str
+    peer: str | None
     limit: float
     measure: Measure = Measure.CPU
     is_required: bool = False
@@ -57,6 +62,7 @@ _MEDIUM_C8 = _pair(1 * MiB, 8)
 _LARGE_C1 = _pair(64 * MiB, 1)
 _LARGE_C4 = _pair(64 * MiB, 4)
 _LARGE_C16 = _pair(64 * MiB, 16)
+_HASHED = Scenario(method="PUT", size_bytes=64 * MiB, concurrency=4, is_hashed=True)
 
 QUICK = (*_SMALL_C16, *_LARGE_C4)
 
@@ -64,7 +70,11 @@ FULL = (
     *(s for concurrency in (1, 4, 16) for s in _pair(4 * KiB, concurrency)),
     *(s for concurrency in (1, 4, 8, 16) for s in _pair(1 * MiB, concurrency)),
     *(s for concurrency in (1, 4, 16) for s in _pair(64 * MiB, concurrency)),
+    _HASHED,
 )
+
+# With a backend that is reached over TLS.
+TLS = (*_SMALL_C16, *_LARGE_C1, *_LARGE_C4)
 
 QUICK_GOALS = (
     *(Goal(scenario=s, peer="nginx", limit=9.0, is_required=True) for s in _SMALL_C16),
@@ -81,4 +91,7 @@ FULL_GOALS = (
     Goal(scenario=_LARGE_C16[1], peer="nginx", limit=0.6),
     Goal(scenario=_SMALL_C1[0], peer="envoy", limit=1.0, measure=Measure.P50),
     Goal(scenario=_SMALL_C1[0], peer="envoy", limit=1.2, measure=Measure.P99),
+    Goal(scenario=_LARGE_C16[1], peer=None, limit=60.0, measure=Measure.RSS),
 )
+
+TLS_GOALS = tuple(Goal(scenario=s, peer="nginx", limit=1.6) for s in (*_LARGE_C1, *_LARGE_C4))

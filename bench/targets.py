@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import programs
 from bench.requests import BACKEND, BUCKET, CLIENT, REGION, Credentials
+from bench.tls import BackendTls
 
 SUBJECT = "bucketroute"
 BASELINE = "nginx"
@@ -43,6 +44,16 @@ class Surroundings:
 
     directory: Path
     stub_port: int
+    tls: BackendTls | None = None
+    """The backend is reached over TLS; nothing but nginx and BucketRoute is configured for it."""
+
+    @property
+    def backend_port(self) -> int:
+        return self.tls.port if self.tls is not None else self.stub_port
+
+    @property
+    def backend_scheme(self) -> str:
+        return "https" if self.tls is not None else "http"
 
 
 def free_port() -> int:
@@ -92,7 +103,9 @@ def _filled_in(name: str, port: int, around: Surroundings) -> Path:
     values = {
         "DIR": str(around.directory),
         "PORT": str(port),
-        "STUB_PORT": str(around.stub_port),
+        "STUB_PORT": str(around.backend_port),
+        "SCHEME": around.backend_scheme,
+        "TRUST": _trust(around),
         "BACKEND_ACCESS_KEY_ID": BACKEND.access_key_id,
         "BACKEND_SECRET_ACCESS_KEY": BACKEND.secret_access_key,
     }
@@ -103,11 +116,18 @@ def _filled_in(name: str, port: int, around: Surroundings) -> Path:
     return path
 
 
+def _trust(around: Surroundings) -> str:
+    """nginx's directives for a backend over TLS, held to what BucketRoute checks."""
+    if around.tls is None:
+        return ""
+    return f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {around.tls.certificate};"
+
+
 def _bucketroute(around: Surroundings) -> Target:
     program, port = programs.bucketroute(), free_port()
     manifests = around.directory / "manifests"
     manifests.mkdir()
-    (manifests / "bench.yaml").write_text(_manifests(around.stub_port))
+    (manifests / "bench.yaml").write_text(_manifests(around))
     ready = around.directory / "bucketroute-ready"
     listen = ("--listen", f"127.0.0.1:{port}")
     return Target(
@@ -120,13 +140,13 @@ def _bucketroute(around: Surroundings) -> Target:
     )
 
 
-def _manifests(stub_port: int) -> str:
+def _manifests(around: Surroundings) -> str:
     """One route, its backend with static credentials, and the client's access key.
 
     JSON is YAML, so this needs no library.
     """
     backend: Document = {
-        "endpoint": f"http://127.0.0.1:{stub_port}",
+        "endpoint": f"{around.backend_scheme}://127.0.0.1:{around.backend_port}",
         "region": REGION,
         "addressingStyle": "Path",
         "auth": {"type": "Static", "staticCredentials": {"secretName": "backend-keys"}},
@@ -139,7 +159,12 @@ def _manifests(stub_port: int) -> str:
         "backend": {"ref": {"name": "stub"}, "bucket": "backend-bucket"},
         "access": [access],
     }
+    authority: list[Document] = []
+    if around.tls is not None:
+        backend["tls"] = {"caConfigMapName": "backend-ca"}
+        authority.append(_config_map("backend-ca", {"ca.crt": around.tls.certificate.read_text()}))
     documents = [
+        *authority,
         _secret("backend-keys", "Opaque", BACKEND),
         _secret("bench-client", "bucketroute.io/access-key", CLIENT),
         _resource("BucketBackend", "stub", backend),
@@ -158,6 +183,11 @@ def _secret(name: str, kind: str, keys: Credentials) -> Document:
         "type": kind,
         "stringData": data,
     }
+
+
+def _config_map(name: str, data: dict[str, str]) -> Document:
+    metadata = {"name": name, "namespace": "bench"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _resource(kind: str, name: str, spec: Document) -> Document:
