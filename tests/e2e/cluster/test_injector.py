@@ -1,7 +1,6 @@
 """A label and nothing else: the injector sets up the pod, and what holds while it is away."""
 
 import json
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,13 +10,11 @@ from bucketroute_testing.cluster import (
     Cluster,
     CommandError,
     Installation,
-    Json,
-    wait_until,
 )
+from bucketroute_testing.injection import await_injection, await_known_class, create
 from bucketroute_testing.workloads import PROGRAMMED_SECONDS, ClientPod, in_backend, program, route
 
 BUCKET = "injected"
-INJECTED = "bucketroute.io/injected"
 INJECTOR = "deployment/bucketroute-injector"
 JOB_SECONDS = 180
 
@@ -41,13 +38,6 @@ def pod(team: str, name: str, mode: str = "env") -> ClientPod:
         environment={"BUCKET": BUCKET, "KEY": name, "SIZE": "9000000"},
         inject=mode,
     )
-
-
-def create(cluster: Cluster, manifest: Json, *arguments: str) -> Json:
-    """What the API server stores, or would store. Raises: CommandError."""
-    command = ("create", "-f", "-", "-o", "json", *arguments)
-    stored: Json = json.loads(cluster.kubectl(*command, stdin=json.dumps(manifest)))
-    return stored
 
 
 def test_a_pod_with_a_label_uploads_and_downloads(
@@ -145,23 +135,11 @@ def test_a_new_class_reaches_the_injector_without_a_restart(
     bucketroute: Installation, team: str, northern_class: str
 ) -> None:
     cluster = bucketroute.cluster
-    wait_until(
-        lambda: cluster.get("configmap", "bucketroute-injector", SYSTEM_NAMESPACE)["data"],
-        lambda data: northern_class in json.loads(data["classes.json"]),
-        seconds=30,
-    )
-    # kubelet looks at a pod's volumes by the minute, and at once when the pod has changed.
-    stamp = f"bucketroute.io/looked-at={time.time_ns()}"
-    selected = ("-l", "app.kubernetes.io/component=injector", "--namespace", SYSTEM_NAMESPACE)
-    cluster.kubectl("annotate", "pods", *selected, stamp, "--overwrite")
+    await_known_class(cluster, northern_class)
     manifest = pod(team, "north").manifest()
     manifest["metadata"]["labels"]["bucketroute.io/class"] = northern_class
-    stored = wait_until(
-        lambda: [create(cluster, manifest, "--dry-run=server") for _ in range(4)],
-        lambda found: all(INJECTED in item["metadata"].get("annotations", {}) for item in found),
-        seconds=120,
-    )
-    env = {item["name"]: item.get("value") for item in stored[0]["spec"]["containers"][0]["env"]}
+    stored = await_injection(cluster, manifest)
+    env = {item["name"]: item.get("value") for item in stored["spec"]["containers"][0]["env"]}
     assert env["AWS_REGION"] == "eu-north-1"
 
 
@@ -181,11 +159,7 @@ def without_injector(bucketroute: Installation, team: str) -> Iterator[Cluster]:
     cluster.kubectl("scale", INJECTOR, f"--replicas={replicas}", *where)
     cluster.kubectl("rollout", "status", INJECTOR, "--timeout=120s", *where, seconds=130)
     # Ready is not yet reachable: kube-proxy has to hear of it.
-    wait_until(
-        lambda: create(cluster, pod(team, "probe").manifest(), "--dry-run=server"),
-        lambda stored: INJECTED in stored["metadata"].get("annotations", {}),
-        seconds=30,
-    )
+    await_injection(cluster, pod(team, "probe").manifest())
 
 
 def test_while_the_injector_is_away_env_pods_start_and_sidecar_pods_are_refused(

@@ -17,6 +17,7 @@ from bucketroute_testing.cluster import (
     Installation,
     wait_until,
 )
+from bucketroute_testing.injection import await_injection, await_known_class
 from bucketroute_testing.sidecar_pods import APPLICATION, SIDECAR, SidecarWorkload
 from bucketroute_testing.workloads import PROGRAMMED_SECONDS, Workload, in_backend, route
 
@@ -175,6 +176,8 @@ def test_a_class_of_sidecars_alone_needs_no_gateway(
     workload = SidecarWorkload(
         cluster=cluster, namespace=namespace, service_account=TRUSTED, class_name=sidecars_only
     )
+    await_known_class(cluster, sidecars_only)
+    await_injection(cluster, workload.pod("private", "round_trip"))
     sent = workload.run("private", "round_trip", BUCKET="private", KEY="x").value()
     stored = in_backend(cluster)[f"{namespace}/private/x"]
     assert stored["sha256"] == sent["sha256"]

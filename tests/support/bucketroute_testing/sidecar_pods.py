@@ -1,4 +1,4 @@
-"""Pods with a sidecar, for the cluster tests: what docs/sidecar.md has users write."""
+"""Pods that ask for a sidecar by their label, and have nothing else of BucketRoute."""
 
 from __future__ import annotations
 
@@ -6,32 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bucketroute_testing.cluster import SYSTEM_NAMESPACE, Cluster, wait_until
+from bucketroute_testing.cluster import Cluster, wait_until
 from bucketroute_testing.workloads import CLIENT_IMAGE, ClientResult, program
 
 Json = dict[str, Any]
 APPLICATION = "application"
 SIDECAR = "bucketroute-proxy"
-IMAGE = "localhost/bucketroute-dataplane:e2e"
-_S3 = "http://127.0.0.1:9000"
-_TOKENS = "/var/run/secrets/bucketroute.io/tokens"
-_CREDENTIALS = "/var/run/secrets/bucketroute.io/credentials"
-_STATE = "/var/lib/bucketroute"
 _END_SECONDS = 180.0
-# MinIO's client ID; `identity.audience` of the class in manifests/bucketroute/values.yaml.
-_STS_AUDIENCE = "minio"
 _RESTRICTED_POD = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 _RESTRICTED_CONTAINER = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
-}
-_APPLICATION_ENVIRONMENT = {
-    "AWS_ENDPOINT_URL_S3": _S3,
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{_S3}/v1/credentials",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{_CREDENTIALS}/token",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
 }
 
 
@@ -52,16 +38,17 @@ class SidecarWorkload:
             "metadata": {
                 "name": name,
                 "namespace": self.namespace,
-                "labels": {"bucketroute.io/config-client": "true"},
+                "labels": {
+                    "bucketroute.io/inject": "sidecar",
+                    "bucketroute.io/class": self.class_name,
+                },
             },
             "spec": {
                 "serviceAccountName": self.service_account,
                 "automountServiceAccountToken": False,
                 "restartPolicy": "Never",
                 "securityContext": _RESTRICTED_POD,
-                "initContainers": [_sidecar(_authority(self.cluster), self.class_name)],
                 "containers": [_application(program(program_name), environment)],
-                "volumes": _volumes(),
             },
         }
 
@@ -122,69 +109,12 @@ class SidecarWorkload:
         self.cluster.kubectl("delete", kind, name, *where, "--ignore-not-found", "--wait=true")
 
 
-def _authority(cluster: Cluster) -> str:
-    found: str = cluster.get("configmap", "bucketroute-ca", SYSTEM_NAMESPACE)["data"]["ca.crt"]
-    return found
-
-
 def _application(text: str, environment: Mapping[str, str]) -> Json:
-    settings = {**_APPLICATION_ENVIRONMENT, **environment}
     return {
         "name": APPLICATION,
         "image": CLIENT_IMAGE,
         "imagePullPolicy": "Never",
         "command": ["python3", "-c", text],
-        "env": [{"name": name, "value": value} for name, value in settings.items()],
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
         "securityContext": _RESTRICTED_CONTAINER,
-        "volumeMounts": [
-            {"name": "bucketroute-credentials", "mountPath": _CREDENTIALS, "readOnly": True}
-        ],
     }
-
-
-def _sidecar(authority: str, class_name: str) -> Json:
-    settings = {
-        "BUCKETROUTE_CLASS": class_name,
-        "BUCKETROUTE_ADMIN_LISTEN": "0.0.0.0:9102",
-        "BUCKETROUTE_CONFIG_URL": f"https://bucketroute-operator.{SYSTEM_NAMESPACE}.svc:9443",
-        "BUCKETROUTE_CA_PEM": authority,
-        "BUCKETROUTE_CONFIG_TOKEN_FILE": f"{_TOKENS}/config",
-        "BUCKETROUTE_STS_TOKEN_FILE": f"{_TOKENS}/sts",
-        "BUCKETROUTE_AUTHORIZATION_TOKEN_FILE": f"{_CREDENTIALS}/token",
-        "BUCKETROUTE_STATE_DIR": _STATE,
-    }
-    return {
-        "name": SIDECAR,
-        "image": IMAGE,
-        "imagePullPolicy": "Never",
-        "restartPolicy": "Always",
-        "args": ["--mode=sidecar", "--listen=127.0.0.1:9000"],
-        "env": [{"name": name, "value": value} for name, value in settings.items()],
-        "ports": [{"name": "br-metrics", "containerPort": 9102}],
-        "startupProbe": _probe("ready", periodSeconds=1, failureThreshold=60),
-        "livenessProbe": _probe("live", periodSeconds=10),
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": {**_RESTRICTED_CONTAINER, "runAsUser": 65532},
-        "volumeMounts": [
-            {"name": "bucketroute-tokens", "mountPath": _TOKENS, "readOnly": True},
-            {"name": "bucketroute-credentials", "mountPath": _CREDENTIALS},
-            {"name": "bucketroute-state", "mountPath": _STATE},
-        ],
-    }
-
-
-def _probe(name: str, **pace: int) -> Json:
-    return {"exec": {"command": ["bucketroute-dataplane", name]}, "timeoutSeconds": 5, **pace}
-
-
-def _volumes() -> list[Json]:
-    tokens = [
-        {"path": path, "audience": audience, "expirationSeconds": 3600}
-        for path, audience in (("sts", _STS_AUDIENCE), ("config", "bucketroute-config"))
-    ]
-    sources = [{"serviceAccountToken": token} for token in tokens]
-    return [
-        {"name": "bucketroute-tokens", "projected": {"defaultMode": 0o444, "sources": sources}},
-        {"name": "bucketroute-credentials", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
-        {"name": "bucketroute-state", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
-    ]
