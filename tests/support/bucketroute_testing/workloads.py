@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +12,13 @@ from typing import Any
 
 import yaml
 
-from bucketroute_testing.cluster import BACKEND_BUCKET, Cluster, Installation, wait_until
+from bucketroute_testing.cluster import (
+    BACKEND_BUCKET,
+    SYSTEM_NAMESPACE,
+    Cluster,
+    Installation,
+    wait_until,
+)
 
 Json = dict[str, Any]
 CLIENT_IMAGE = "localhost/python-client:e2e"
@@ -51,6 +59,26 @@ def in_backend(cluster: Cluster) -> Json:
         secret="minio",
     )
     return pod.run(cluster).value()
+
+
+def published_route(cluster: Cluster, namespace: str, name: str) -> Json:
+    """The route as gateways have it, from the ConfigMap that they boot from. At most ten seconds
+    behind: TimeoutError if it does not come.
+    """
+
+    def find() -> Json | None:
+        boot = cluster.get("configmap", "bucketroute-boot-default", SYSTEM_NAMESPACE)
+        body = gzip.decompress(base64.b64decode(boot["binaryData"]["snapshot.ndjson.gz"]))
+        for line in body.splitlines():
+            item = json.loads(line)
+            is_route = isinstance(item, dict) and "namespace" in item
+            if is_route and (item["namespace"], item["name"]) == (namespace, name):
+                return dict(item)
+        return None
+
+    found = wait_until(find, lambda route: route is not None, seconds=PROGRAMMED_SECONDS)
+    assert found is not None
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from bucketroute_operator.core.findings import ConditionType, Reason, Severity
 from bucketroute_testing.compiling import problem_fields
 from bucketroute_testing.doc_tables import DOCS, ROOT, TABLES, table_names, with_tables
 
-TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 DOCUMENTS = [
     *TOP,
     *sorted(DOCS.rglob("*.md")),
