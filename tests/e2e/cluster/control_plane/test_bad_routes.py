@@ -19,7 +19,7 @@ BAD: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "invalid": (
         "Accepted",
         "InvalidSpec",
-        ("spec.access[0]", "must give Anonymous nothing but Read, List"),
+        ("spec.backend.endpoint", "must have a name or a canonical IP address"),
     ),
     "conflicting": (
         "Accepted",
@@ -47,8 +47,7 @@ def good(world: World) -> Mapping[str, Json]:
 def bad_routes(tenant: str) -> list[Json]:
     """The CRD takes all three."""
     invalid, conflicting, dangling = (churned_route(name, tenant, CLASS) for name in BAD)
-    writes = {"subjects": [{"kind": "Anonymous"}], "actions": ["s3:PutObject"]}
-    invalid["spec"]["access"] = [writes]
+    invalid["spec"]["backend"]["endpoint"] = "https://s3.example.0x7f"  # an address to some
     conflicting["spec"]["bucket"] = HOLDER
     dangling["spec"]["backend"] = {"bucket": "acme", "ref": {"name": "nowhere"}}
     return [invalid, conflicting, dangling]
