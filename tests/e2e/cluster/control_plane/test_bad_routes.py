@@ -8,7 +8,7 @@ import pytest
 
 from bucketroute_testing.cluster import Json, wait_until
 from bucketroute_testing.operator_beside import CLASS
-from bucketroute_testing.operator_world import ROUTE_STATUS, World
+from bucketroute_testing.operator_world import World
 from bucketroute_testing.route_churn import churned_route, names
 
 GOOD = names("good", 97)
@@ -76,10 +76,7 @@ def test_the_others_stay_untouched_and_each_bad_one_says_what_where_and_how(
         assert said["Ready"]["message"] == said[kind]["message"]
 
     world.await_lists(1)
-    written = {
-        call.name for call in world.proxy.calls(since=since) if call.resource == ROUTE_STATUS
-    }
-    assert written == BAD.keys()
+    assert world.status_writes(since).keys() == BAD.keys()
     routes = world.routes()
     touched = {
         name: routes[name]
