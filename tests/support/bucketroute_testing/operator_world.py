@@ -114,7 +114,10 @@ def operator_world(
         directory,
         namespace=NAMESPACE,
         kubeconfig=kubeconfig,
-        environment={"BUCKETROUTE_LIST_SECONDS": str(LIST_SECONDS)},
+        environment={
+            "BUCKETROUTE_LIST_SECONDS": str(LIST_SECONDS),
+            "BUCKETROUTE_WEBHOOK_CERTIFICATE": "true",
+        },
     )
     with operator:
         gateways = GatewayClients(
