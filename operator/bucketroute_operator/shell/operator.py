@@ -104,7 +104,7 @@ class Operator:
                     StatusView(self._store, self._pods),
                     Events(kube, settings.identity),
                     metrics,
-                    retry_seconds=self._pace.retry,
+                    backoff=self._pace.backoff(),
                 ),
                 metrics=metrics,
                 pace=self._pace,
@@ -221,15 +221,16 @@ class Operator:
 
     async def _keep_listing(self) -> None:
         """The age of the last LIST is a metric and a probe."""
-        wait = self._settings.list_seconds
+        wait, backoff = self._settings.list_seconds, self._pace.backoff()
         while True:
             await self._reconciler.relist_wanted(wait)
             try:
                 await self._list()
                 wait = self._settings.list_seconds
+                backoff.succeeded()
             except KubeError as exc:
                 log.warning("a LIST failed, trying again: %s", exc)
-                wait = self._pace.retry
+                wait = backoff.failed()
 
     async def _keep_polling(self) -> None:
         """What is not watched: referred Secrets and ConfigMaps, our own keys, our own Service."""

@@ -28,7 +28,7 @@ from bucketroute_operator.shell.sealing_keys import SealingKeys
 from bucketroute_operator.shell.status_view import StatusInputs
 from bucketroute_operator.shell.status_writer import StatusWriter
 from bucketroute_operator.shell.store import Change, ObjectStore
-from bucketroute_operator.shell.wake import Debounce
+from bucketroute_operator.shell.wake import Backoff, Debounce
 
 log = logging.getLogger("bucketroute.operator.reconciler")
 
@@ -44,8 +44,13 @@ class Pace:
     status_quiet: float = 0.05
     status_latest: float = 0.25
     retry: float = 2.0
+    longest_retry: float = 30.0
     relist: float = 1.0
     pods: float = 2.0
+
+    def backoff(self) -> Backoff:
+        """For one kind of work at an API server that fails."""
+        return Backoff(self.retry, most=self.longest_retry)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +80,7 @@ class Reconciler:
         self._content = Debounce(quiet=pace.quiet, latest=pace.latest)
         self._status = Debounce(quiet=pace.status_quiet, latest=pace.status_latest)
         self._relist_wanted = asyncio.Event()
+        self._backoff = pace.backoff()
 
     def seen(self, resource: Resource, kind: str | None, raw: Json) -> None:
         """Takes a watch event. One without a type is of a listing, which tells of no deletions."""
@@ -119,11 +125,12 @@ class Reconciler:
             try:
                 await self._turn()
                 wait = self._next_turn_seconds()
+                self._backoff.succeeded()
             except KubeError as exc:
                 log.warning("the API server failed us, trying again: %s", exc)
                 self._content.mark()
                 wait = None
-                await asyncio.sleep(self._parts.pace.retry)
+                await asyncio.sleep(self._backoff.failed())
             await self._content.wait(wait)
 
     async def run_status(self) -> None:

@@ -35,6 +35,7 @@ from bucketroute_operator.shell.kube_api import (
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.status_view import ClassView, StatusInputs, StatusView, tally
 from bucketroute_operator.shell.store import ObjectStore
+from bucketroute_operator.shell.wake import Backoff
 
 log = logging.getLogger("bucketroute.operator.status")
 
@@ -78,7 +79,7 @@ class StatusWriter:
         events: Events,
         metrics: Metrics,
         *,
-        retry_seconds: float,
+        backoff: Backoff,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._kube = kube
@@ -86,7 +87,7 @@ class StatusWriter:
         self._view = view
         self._events = events
         self._metrics = metrics
-        self._retry_seconds = retry_seconds
+        self._backoff = backoff
         self._clock = clock
         # What came of each route last time, by UID: most are as they were, and comparing is dear.
         self._compared: dict[str, _Compared] = {}
@@ -108,7 +109,9 @@ class StatusWriter:
         # What is broken goes first: at 100 writes a second a cold start takes a while.
         todo.writes.sort(key=lambda item: _is_ready(item[2]))
         if not await self._write_all(todo.writes):
-            todo.again_in(self._retry_seconds)
+            todo.again_in(self._backoff.failed())
+        elif todo.writes:
+            self._backoff.succeeded()
         return todo.look_again_seconds
 
     async def _routes(self, inputs: StatusInputs, todo: _Pass) -> Counter[str]:

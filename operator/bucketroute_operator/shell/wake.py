@@ -1,8 +1,9 @@
-"""Waiting for a burst of changes to be over, but not for ever."""
+"""Waiting: for a burst of changes to be over, but not for ever; and after failures, ever longer."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from time import monotonic
 
@@ -41,3 +42,27 @@ class Debounce:
         except TimeoutError:
             return False
         return True
+
+
+class Backoff:
+    """How long to wait after each failure in a row: twice as long each time, up to `most` seconds.
+
+    Up to half of it is left to chance, so that many who failed at once do not come back at once.
+    """
+
+    def __init__(
+        self, first: float, *, most: float, chance: Callable[[], float] = random.random
+    ) -> None:
+        self._first = first
+        self._most = most
+        self._chance = chance
+        self._failures = 0
+
+    def failed(self) -> float:
+        """The seconds until the next attempt."""
+        limit = min(self._most, self._first * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 32)
+        return limit * (1 - self._chance() / 2)
+
+    def succeeded(self) -> None:
+        self._failures = 0

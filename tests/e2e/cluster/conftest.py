@@ -83,6 +83,11 @@ def team(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those of `control_plane` go last: the installed operator is away from then on."""
+    items.sort(key=lambda item: "control_plane" in item.path.parts)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -41,6 +41,7 @@ PACE = Pace(
     status_quiet=0.01,
     status_latest=0.02,
     retry=0.02,
+    longest_retry=0.3,
     relist=0.01,
     pods=0.05,
 )

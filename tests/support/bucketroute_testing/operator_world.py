@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,14 @@ class World:
         items = json.loads(self.cluster.kubectl("get", "bucketroutes", *where))["items"]
         return {item["metadata"]["name"]: item for item in items}
 
+    def status_writes(self, since: int) -> Counter[str]:
+        """How often each of the tenant's routes got a status, from the `since`-th call on."""
+        return Counter(
+            call.name
+            for call in self.proxy.calls(since=since)
+            if (call.resource, call.namespace) == (ROUTE_STATUS, self.tenant)
+        )
+
     def served(self) -> list[set[str]]:
         """The names of the routes that each gateway serves."""
         snapshots = [follower.target.snapshot for follower in self.gateways.followers]
@@ -105,7 +114,10 @@ def operator_world(
         directory,
         namespace=NAMESPACE,
         kubeconfig=kubeconfig,
-        environment={"BUCKETROUTE_LIST_SECONDS": str(LIST_SECONDS)},
+        environment={
+            "BUCKETROUTE_LIST_SECONDS": str(LIST_SECONDS),
+            "BUCKETROUTE_WEBHOOK_CERTIFICATE": "true",
+        },
     )
     with operator:
         gateways = GatewayClients(

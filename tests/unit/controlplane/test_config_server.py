@@ -12,6 +12,7 @@ from bucketroute_dataplane.shell.config_store import read_update
 from bucketroute_operator.shell.channel import JITTERED_ABOVE
 from bucketroute_operator.shell.config_server import MAX_ACK_BYTES, MAX_POLLS_PER_NAMESPACE
 from bucketroute_operator.shell.kube_api import KubeError
+from bucketroute_operator.shell.older_readers import MAX_ANSWERS
 from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, ClassSettings, Snapshot
 from bucketroute_testing.config_channel import OperatorEnd
 from bucketroute_testing.operator_objects import review_of, route, snapshot, version
@@ -283,3 +284,12 @@ async def test_a_pod_that_is_gone_waits_no_longer(operator: OperatorEnd, token: 
         poll.cancel()
         await until(lambda: operator.server._polls.total() == 0)
     assert operator.channel.connected_count() == 0
+
+
+async def test_what_is_remembered_for_older_data_planes_is_bounded(operator: OperatorEnd) -> None:
+    for number in range(2, MAX_ANSWERS + 10):
+        operator.publish(f"1.{number}", snapshot(route("one", generation=number)))
+        lines = await _older_update(operator, "known=1.1")
+        assert lines is not None
+        assert json.loads(lines[3])["generation"] == number
+    assert len(operator.server._older._answers) == MAX_ANSWERS

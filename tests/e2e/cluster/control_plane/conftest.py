@@ -1,6 +1,7 @@
 """One operator as a plain process behind a proxy that fails on demand, and gateways that follow it.
 
-The installed operator is away meanwhile. See `operator_beside.py` for what stands in the cluster.
+The installed operator is away to the end of the session, so these tests go last. What stands in the
+cluster for them is in `operator_beside.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bucketroute_testing.operator_world import World, operator_world
 TENANT = "team-beside"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def surroundings(
     bucketroute: Installation, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Surroundings]:
@@ -39,7 +40,7 @@ def surroundings(
         bring_installed_operator_back(cluster, endpoint=endpoint)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def tenant(surroundings: Surroundings) -> Iterator[str]:
     """A namespace for routes of the class `beside`."""
     surroundings.cluster.create_namespace(TENANT)
@@ -47,13 +48,13 @@ def tenant(surroundings: Surroundings) -> Iterator[str]:
     surroundings.cluster.kubectl("delete", "namespace", TENANT, "--wait=false")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def proxy(surroundings: Surroundings) -> Iterator[FaultProxy]:
     with FaultProxy(surroundings.api_server, str(surroundings.ca_file)) as running:
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def world(
     surroundings: Surroundings,
     proxy: FaultProxy,

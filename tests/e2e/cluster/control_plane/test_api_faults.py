@@ -7,7 +7,6 @@ writes are counted where they arrive.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from operator import sub
 
@@ -23,7 +22,7 @@ from bucketroute_testing.api_faults import (
     Swallowing,
 )
 from bucketroute_testing.operator_beside import CLASS
-from bucketroute_testing.operator_world import POINTER, ROUTE_STATUS, World
+from bucketroute_testing.operator_world import POINTER, World
 
 STATUS_WRITES_PER_CHANGE = 2
 # Ten, less what a proxy and a busy machine may take off the time between two writes.
@@ -36,13 +35,10 @@ def no_write_storm(world: World) -> Iterator[None]:
     since, before = len(world.proxy.seen), world.churn.changes.copy()
     ends = list(world.operator.ends)
     yield
-    written = Counter(
-        call.name for call in world.proxy.calls(since=since) if call.resource == ROUTE_STATUS
-    )
     changed = world.churn.changes - before
     too_many = {
         name: (count, changed[name])
-        for name, count in written.items()
+        for name, count in world.status_writes(since).items()
         if count > STATUS_WRITES_PER_CHANGE * changed[name]
     }
     assert not too_many, f"status writes and changes: {too_many}"
@@ -51,10 +47,6 @@ def no_write_storm(world: World) -> Iterator[None]:
 
 def any_write(call: ApiCall) -> bool:
     return call.is_write
-
-
-def status_write(call: ApiCall) -> bool:
-    return call.resource == ROUTE_STATUS
 
 
 def config_map(call: ApiCall) -> bool:
@@ -69,7 +61,7 @@ def test_without_a_fault_a_change_is_one_status_write(world: World) -> None:
     since = len(world.proxy.seen)
     world.churn.run("plain")
     world.await_converged()
-    written = Counter(call.name for call in world.proxy.calls(since=since) if status_write(call))
+    written = world.status_writes(since)
     assert written.keys() == world.churn.alive_of("plain")
     assert all(count <= world.churn.changes[name] for name, count in written.items()), written
 

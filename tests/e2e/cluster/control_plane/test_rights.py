@@ -56,12 +56,19 @@ def test_the_installed_operator_has_the_same_rights(
         assert installed["rules"] == role["rules"]
 
 
-def test_the_gateway_may_do_no_more_than_an_account_without_rights(
+def test_the_other_accounts_may_do_no_more_than_one_without_rights(
     bucketroute: Installation,
 ) -> None:
     cluster = bucketroute.cluster
-    assert allowed(cluster, "bucketroute-gateway") == allowed(cluster, "default")
-    assert allowed(cluster, OPERATOR_ACCOUNT) != allowed(cluster, "default")
+    ours = ("-l", "app.kubernetes.io/name=bucketroute", "-o", "name")
+    names = cluster.kubectl("get", "serviceaccounts", "--namespace", SYSTEM_NAMESPACE, *ours)
+    accounts = {name.removeprefix("serviceaccount/") for name in names.split()}
+    assert {"bucketroute-gateway", OPERATOR_ACCOUNT} <= accounts
+    nothing = allowed(cluster, "default")
+    assert allowed(cluster, OPERATOR_ACCOUNT) - nothing
+    assert [
+        name for name in accounts - {OPERATOR_ACCOUNT} if allowed(cluster, name) != nothing
+    ] == []
 
 
 def allowed(cluster: Cluster, account: str) -> set[str]:
