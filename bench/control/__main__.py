@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.control import get_cost, measures, objects
+from bench.control import get_cost, measures, objects, steps
 from bench.control.api import connected
 from bench.control.figures import Figure, table
 from bench.control.stage import staged
@@ -74,7 +74,8 @@ def main() -> int:
     given = Options(**vars(parser.parse_args()))
     try:
         with tempfile.TemporaryDirectory(prefix="bucketroute-bench-") as name:
-            figures = asyncio.run(measured(Path(name), given))
+            figures = [*steps.longest(given.routes(5000)), *steps.longest(given.routes(10_000))]
+            figures += asyncio.run(measured(Path(name), given))
             _say("GET with 10 and with 10,000 routes")
             figures.append(get_cost.compared(Path(name), given.rounds))
     except (BenchmarkError, ProgramMissingError, OSError) as exc:

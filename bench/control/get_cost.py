@@ -11,34 +11,15 @@ from pathlib import Path
 
 from bench.control.figures import Figure
 from bench.control.programs import program
+from bench.control.snapshots import held_config
 from bench.measure import Plan, Window, run
 from bench.processes import BenchmarkError, Cores
-from bench.requests import BACKEND, BUCKET, CLIENT, REGION
 from bench.scenarios import KiB, Scenario
 from bench.targets import Signer, Surroundings, Target, free_port
-from bucketroute_dataplane.shell.config_store import HeldConfig, save_config
-from bucketroute_snapshot import (
-    AccessKeySecret,
-    AccessKeySubject,
-    AccessRule,
-    Backend,
-    ClassSettings,
-    NetworkScope,
-    Route,
-    RouteState,
-    Secret,
-    Snapshot,
-    SnapshotSecrets,
-    StaticAuth,
-    StaticSecret,
-    snapshot_digest,
-)
-from bucketroute_snapshot.codec import snapshot_lines
-from bucketroute_snapshot.update import ConfigVersion
+from bucketroute_dataplane.shell.config_store import save_config
 
 FEW, MANY = 10, 10_000
 PAIRS_A_ROUND = 6
-_NAMESPACE = "bench"
 _SCENARIO = Scenario(method="GET", size_bytes=4 * KiB, concurrency=16)
 
 
@@ -87,7 +68,11 @@ def _target(around: Surroundings, count: int) -> Target:
     """A gateway that never finds its operator."""
     directory = around.directory / f"routes-{count}"
     directory.mkdir()
-    asyncio.run(save_config(directory / "snapshot.ndjson.gz", _held(count, around.stub_port)))
+    asyncio.run(
+        save_config(
+            directory / "snapshot.ndjson.gz", held_config(count, stub_port=around.stub_port)
+        )
+    )
     for name in ("ca.crt", "token"):
         (directory / name).write_text("none")
     port, admin_port = free_port(), free_port()
@@ -105,62 +90,4 @@ def _target(around: Surroundings, count: int) -> Target:
         signer=Signer.BACKEND,
         checks_signatures=True,
         ready_port=admin_port,
-    )
-
-
-def _held(count: int, stub_port: int) -> HeldConfig:
-    names = [f"r{number:05}" for number in range(count - 1)] + [BUCKET]
-    settings = ClassSettings(name="default", region=REGION)
-    snapshot = Snapshot(settings=settings, routes=tuple(_route(name, stub_port) for name in names))
-    header, *lines = snapshot_lines(snapshot)
-    return HeldConfig(
-        version=ConfigVersion(epoch=1, counter=1),
-        digest=snapshot_digest(snapshot),
-        header=header,
-        lines={(_NAMESPACE, name): line for name, line in zip(names, lines, strict=True)},
-        snapshot=snapshot,
-        secrets=_secrets(),
-    )
-
-
-def _route(name: str, stub_port: int) -> Route:
-    subject = AccessKeySubject(namespace=_NAMESPACE, name="client")
-    return Route(
-        namespace=_NAMESPACE,
-        name=name,
-        bucket=name,
-        uid=f"uid-{name}",
-        generation=1,
-        created_at="2026-01-01T00:00:00Z",
-        state=RouteState.ACTIVE,
-        exported=True,
-        backend=Backend(
-            endpoint=f"http://127.0.0.1:{stub_port}",
-            bucket="backend-bucket",
-            region=REGION,
-            auth=StaticAuth(namespace=_NAMESPACE, secret_name="backend"),
-            network_scope=NetworkScope.LOOPBACK,
-        ),
-        access=(AccessRule(subjects=(subject,), actions=("s3:GetObject",)),),
-    )
-
-
-def _secrets() -> SnapshotSecrets:
-    return SnapshotSecrets(
-        static=(
-            StaticSecret(
-                namespace=_NAMESPACE,
-                name="backend",
-                access_key_id=BACKEND.access_key_id,
-                secret_access_key=Secret(BACKEND.secret_access_key),
-            ),
-        ),
-        access_keys=(
-            AccessKeySecret(
-                namespace=_NAMESPACE,
-                name="client",
-                access_key_id=CLIENT.access_key_id,
-                secret_access_key=Secret(CLIENT.secret_access_key),
-            ),
-        ),
     )

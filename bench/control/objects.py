@@ -1,4 +1,4 @@
-"""The objects of the benchmark: routes of a hundred tenants, and what stands around the gateway."""
+"""The objects of the benchmark: routes of many tenants, and what stands around the gateway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bench.control.api import Json
 
 NAMESPACE = "bucketroute-system"
 GATEWAY = "bucketroute-gateway"
-TENANTS = 100
+TENANTS = 128  # a class takes 100 routes of a namespace by default
 PROBE_NAMESPACE = "team-000"
 PROBE = "probe"
 CALLER = "reporter"

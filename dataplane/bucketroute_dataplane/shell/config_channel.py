@@ -27,6 +27,7 @@ from bucketroute_dataplane.shell.config_store import (
 )
 from bucketroute_dataplane.shell.config_words import acknowledgement, refusal, version_of
 from bucketroute_dataplane.shell.memory import no_collections
+from bucketroute_dataplane.shell.slices import Slices, let_go
 from bucketroute_snapshot import Snapshot, SnapshotFormatError, SnapshotSecrets
 from bucketroute_snapshot.update import ACK_PATH, ConfigVersion
 
@@ -201,7 +202,11 @@ class ConfigChannel:
             # Whatever it is, requests go on with what is there, and the operator is told.
             log.exception("a snapshot cannot be served version=%s", held.version)
             return False
+        routes = [] if self.held is None else list(self.held.snapshot.routes)
         self.held = held
+        slices = Slices()
+        for _ in let_go(routes):
+            await slices.pause()
         return True
 
     async def _save(self, held: HeldConfig) -> None:

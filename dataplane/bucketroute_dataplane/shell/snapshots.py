@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Generator, Iterable
 
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.shell.memory import no_collections
-from bucketroute_dataplane.shell.slices import Slices
+from bucketroute_dataplane.shell.slices import Slices, let_go
 from bucketroute_snapshot import Snapshot, SnapshotSecrets
 
 Listener = Callable[[RouteIndex, SnapshotSecrets], None]
@@ -52,8 +51,8 @@ class SnapshotStore:
         for listener in self._listeners:
             listener(index, secrets)
         followups = [commit() for commit in commits]
+        former = [] if self.index is None else list(self.index.entries)
         self.index, self.snapshot = index, snapshot
-        # A snapshot lives long and has no cycles: keep the collector from walking it each time.
-        gc.freeze()
         for followup in followups:
             yield from followup
+        yield from let_go(former)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bucketroute_operator.core.backend_target import BackendTarget, backend_target
 from bucketroute_operator.core.class_policy import (
@@ -37,6 +39,9 @@ from bucketroute_snapshot import (
     WebIdentityAuth,
 )
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 _FALLBACK_REGION = "us-east-1"
 _CA_KEY = "ca.crt"
 _PEM_MARK = "-----BEGIN CERTIFICATE-----"
@@ -54,6 +59,24 @@ class Surroundings:
     class_spec: ClassSpec
     aws_endpoints: AwsEndpoints
     allows_loopback: bool
+
+
+def is_same_around(one: Surroundings, other: Surroundings) -> bool:
+    """Whether all that routes can refer to is the same, object by object; routes are not."""
+    before, now = one.objects, other.objects
+    return (
+        one.class_spec is other.class_spec
+        and one.aws_endpoints is other.aws_endpoints
+        and one.allows_loopback == other.allows_loopback
+        and _are_same(before.backends, now.backends)
+        and _are_same(before.namespaces, now.namespaces)
+        and _are_same(before.secrets, now.secrets)
+        and _are_same(before.config_maps, now.config_maps)
+    )
+
+
+def _are_same(one: Mapping[K, V], other: Mapping[K, V]) -> bool:
+    return len(one) == len(other) and all(one.get(key) is item for key, item in other.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bucketroute_operator.core.backend_resolver import Surroundings
+from bucketroute_operator.core.backend_resolver import Surroundings, is_same_around
 from bucketroute_operator.core.class_policy import Refusal, route_refusal
 from bucketroute_operator.core.compilation import (
     ClassResult,
@@ -39,7 +40,10 @@ from bucketroute_snapshot import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassInputs:
-    """One valid class, its routes and their surroundings; the fields are those of CompileInputs."""
+    """One valid class, its routes and their surroundings; the fields are those of CompileInputs.
+
+    `former` is what came out last time, if anything did.
+    """
 
     class_object: ClassObject
     routes: tuple[RouteObject, ...]
@@ -50,16 +54,24 @@ class ClassInputs:
     cluster_issuer: str | None
     cluster_jwks: str | None
     sealing_keys: tuple[Secret, ...]
+    former: CompiledClass | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledClass:
+    """`compiled` has each route with what it was compiled from, to be taken over the next time."""
+
     result: ClassResult
     routes: tuple[RouteResult, ...]
     findings: tuple[Finding, ...]
+    compiled: Mapping[ObjectRef, tuple[RouteInputs, CompiledRoute]]
+    around: Surroundings
+    access_keys: Mapping[Key, AccessKeySecret | Refusal]
 
 
 def compile_class(inputs: ClassInputs, class_spec: ClassSpec) -> CompiledClass:
+    """A route is compiled again only if anything that it depends on is another than last time: one
+    of thousands is what usually changes."""
     refusals = _refusals(inputs, class_spec)
     placements = _placements(inputs, refusals)
     access_keys = access_key_secrets(inputs.objects, _wanted_access_keys(inputs.routes))
@@ -69,23 +81,52 @@ def compile_class(inputs: ClassInputs, class_spec: ClassSpec) -> CompiledClass:
         aws_endpoints=inputs.aws_endpoints,
         allows_loopback=inputs.allows_loopback,
     )
-    compiled = [
-        compile_route(
-            RouteInputs(
-                route=route,
-                refusal=refusals[route.metadata.ref],
-                placement=placements.get(route.metadata.ref),
-                access_keys=access_keys,
-                around=around,
-            )
-        )
-        for route in inputs.routes
-    ]
-    return CompiledClass(
-        result=_class_result(inputs, class_spec, compiled, access_keys),
-        routes=tuple(item.result for item in compiled),
-        findings=tuple(finding for item in compiled for finding in item.findings),
+    former = inputs.former
+    known = (
+        former.compiled
+        if former is not None
+        and former.access_keys == access_keys
+        and is_same_around(former.around, around)
+        else {}
     )
+    compiled: dict[ObjectRef, tuple[RouteInputs, CompiledRoute]] = {}
+    for route in inputs.routes:
+        ref = route.metadata.ref
+        route_inputs = RouteInputs(
+            route=route,
+            refusal=refusals[ref],
+            placement=placements.get(ref),
+            access_keys=access_keys,
+            around=around,
+        )
+        compiled[ref] = _taken_over(known.get(ref), route_inputs) or (
+            route_inputs,
+            compile_route(route_inputs),
+        )
+    outcomes = [outcome for _, outcome in compiled.values()]
+    return CompiledClass(
+        result=_class_result(inputs, class_spec, outcomes, access_keys),
+        routes=tuple(item.result for item in outcomes),
+        findings=tuple(finding for item in outcomes for finding in item.findings),
+        compiled=compiled,
+        around=around,
+        access_keys=access_keys,
+    )
+
+
+def _taken_over(
+    known: tuple[RouteInputs, CompiledRoute] | None, inputs: RouteInputs
+) -> tuple[RouteInputs, CompiledRoute] | None:
+    """What is known of a route that is still the very object, with the same name and refusal."""
+    if known is None:
+        return None
+    before, outcome = known
+    is_same = (
+        before.route is inputs.route
+        and before.placement is inputs.placement
+        and before.refusal == inputs.refusal
+    )
+    return (inputs, outcome) if is_same else None
 
 
 def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Refusal | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bucketroute_operator.core.class_policy import Refusal
 from bucketroute_operator.core.findings import (
@@ -16,6 +18,9 @@ from bucketroute_operator.core.findings import (
 )
 from bucketroute_operator.core.resources import Metadata
 from bucketroute_snapshot import RouteState, Snapshot, SnapshotSecrets
+
+if TYPE_CHECKING:  # it is made of this module
+    from bucketroute_operator.core.class_compiler import CompiledClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +72,13 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compilation:
-    """Everything, each part sorted by object."""
+    """Everything, each part sorted by object. `compiled` is for the next compilation."""
 
     classes: tuple[ClassResult, ...]
     routes: tuple[RouteResult, ...]
     backends: tuple[BackendResult, ...]
     findings: tuple[Finding, ...]
+    compiled: Mapping[str, CompiledClass] = field(default_factory=dict, compare=False, repr=False)
 
     def of_class(self, name: str) -> ClassResult | None:
         return next((item for item in self.classes if item.metadata.name == name), None)

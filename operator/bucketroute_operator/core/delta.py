@@ -34,7 +34,11 @@ def render(snapshot: Snapshot, previous: Rendering | None = None) -> Rendering:
     Encoding is most of a publication's cost, and one route of thousands is what usually changes.
     """
     known = {} if previous is None else {_key(route): route for route in previous.snapshot.routes}
-    changed = tuple(route for route in snapshot.routes if known.get(_key(route)) != route)
+    changed = tuple(
+        route
+        for route in snapshot.routes
+        if (before := known.get(_key(route))) is not route and before != route
+    )
     fresh = _route_lines(replace(snapshot, routes=changed))
     old = {} if previous is None else previous.lines
     lines = {

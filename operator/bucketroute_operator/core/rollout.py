@@ -93,6 +93,10 @@ class Fleet:
     unheard_count: int = 0
 
     @property
+    def is_rejecting(self) -> bool:
+        return any(pod.rejected is not None or pod.rejected_routes for pod in self.heard)
+
+    @property
     def ready_count(self) -> int:
         return len(self.heard) + self.unheard_count
 

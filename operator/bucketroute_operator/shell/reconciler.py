@@ -216,6 +216,7 @@ class Reconciler:
             cluster_issuer=parts.cluster_keys.issuer,
             cluster_jwks=parts.cluster_keys.jwks,
             sealing_keys={} if ring is None else {name: ring.of_class(name) for name in names},
+            former=self._compilation,
         )
 
     def _next_turn_seconds(self) -> float | None:

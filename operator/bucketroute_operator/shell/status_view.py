@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 
 from bucketroute_operator.core.compilation import ClassResult, Compilation, RouteResult
@@ -60,6 +59,17 @@ class ClassView:
     fleet: Fleet
     needs_role: frozenset[RouteKey]
     endpoint: str
+    is_rejecting: bool
+    # By version, as long as no pod rejects anything: then nothing else of a route matters.
+    _programmed: dict[ConfigVersion | None, Outcome] = field(default_factory=dict)
+
+    def programmed(self, route: str, version: ConfigVersion | None) -> Outcome:
+        """Whether all ready pods have `route` (`namespace/name`) as of `version`."""
+        if self.is_rejecting:
+            return programmed(route, version, self.fleet)
+        if version not in self._programmed:
+            self._programmed[version] = programmed(route, version, self.fleet)
+        return self._programmed[version]
 
 
 class StatusView:
@@ -75,15 +85,17 @@ class StatusView:
         current = rollout.channel.current
         routes = () if current is None else current.rendering.snapshot.routes
         spec = self._class_spec(rollout.channel.name)
+        fleet = self._fleet(rollout, spec)
         return ClassView(
             rollout=rollout,
-            fleet=self._fleet(rollout, spec),
+            fleet=fleet,
             needs_role=frozenset(
                 (route.namespace, route.name)
                 for route in routes
                 if route.backend is not None and isinstance(route.backend.auth, WebIdentityAuth)
             ),
             endpoint="" if spec is None else spec.data_plane.endpoint or "",
+            is_rejecting=fleet.is_rejecting,
         )
 
     def route(self, result: RouteResult, view: ClassView | None, before: Status) -> RouteOutcome:
@@ -91,7 +103,7 @@ class StatusView:
             return RouteOutcome(result=result, programmed=NOT_SERVED, credential_ready=NOT_NEEDED)
         key = _key(result)
         version = view.rollout.versions.get(key)
-        outcome = programmed("/".join(key), version, view.fleet)
+        outcome = view.programmed("/".join(key), version)
         if view.fleet.unheard_count and outcome.status != "True" and self._is_warming_up():
             was = condition_of(before, "Programmed")
             if before.get("configVersion") == str(version) and was and was["status"] == "True":
@@ -160,12 +172,14 @@ class StatusView:
         if key not in view.needs_role:
             return NOT_NEEDED
         outcome = credential_ready("/".join(key), view.fleet.heard)
+        if outcome.status != "Unknown" or not self._is_warming_up():
+            return outcome
         was = condition_of(before, "CredentialReady")
-        if outcome.status == "Unknown" and was and self._is_warming_up():
-            return Outcome(
-                status=str(was["status"]), reason=str(was["reason"]), message=str(was["message"])
-            )
-        return outcome
+        if was is None:
+            return outcome
+        return Outcome(
+            status=str(was["status"]), reason=str(was["reason"]), message=str(was["message"])
+        )
 
     def _data_planes(
         self, rollout: ClassRollout, current: ConfigVersion | None
@@ -215,11 +229,10 @@ def _was_ready(before: Status, generation: int) -> bool:
     )
 
 
-def tally(
-    counts: Counter[tuple[str, str, str]], class_name: str, status: Mapping[str, object]
-) -> None:
-    """Counts the conditions that the metric of routes shows."""
-    for kind in ("Accepted", "Programmed", "Ready"):
-        condition = condition_of(status, kind)
-        if condition is not None:
-            counts[class_name, kind, str(condition["status"])] += 1
+def counted(class_name: str, status: Status) -> tuple[tuple[str, str, str], ...]:
+    """The conditions that the metric of routes counts, as its labels."""
+    return tuple(
+        (class_name, kind, str(condition["status"]))
+        for kind in ("Accepted", "Programmed", "Ready")
+        if (condition := condition_of(status, kind)) is not None
+    )

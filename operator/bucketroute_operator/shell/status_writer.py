@@ -33,7 +33,7 @@ from bucketroute_operator.shell.kube_api import (
     Resource,
 )
 from bucketroute_operator.shell.metrics import Metrics
-from bucketroute_operator.shell.status_view import ClassView, StatusInputs, StatusView, tally
+from bucketroute_operator.shell.status_view import ClassView, StatusInputs, StatusView, counted
 from bucketroute_operator.shell.store import ObjectStore
 from bucketroute_operator.shell.wake import Backoff
 
@@ -62,12 +62,13 @@ class _Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compared:
-    """`before` is the very object that was compared with."""
+    """`before` is the very object that was compared with; `counted` is for the metric of routes."""
 
     outcome: RouteOutcome
     before: Status
     status: dict[str, object]
     is_same: bool
+    counted: tuple[tuple[str, str, str], ...]
 
 
 class StatusWriter:
@@ -129,7 +130,7 @@ class StatusWriter:
             if compared is None or compared.before is not before or compared.outcome != outcome:
                 compared = _compare(outcome, before, todo.now)
             self._compared[result.metadata.uid] = compared
-            tally(counts, result.class_name, compared.status)
+            counts.update(compared.counted)
             programmed_counts[result.class_name] += outcome.programmed.status == "True"
             patience = self._view.patience_seconds(outcome, view)
             if patience is not None:
@@ -219,7 +220,13 @@ class StatusWriter:
 
 def _compare(outcome: RouteOutcome, before: Status, now: str) -> _Compared:
     status = route_status(outcome, before, now)
-    return _Compared(outcome=outcome, before=before, status=status, is_same=is_same(status, before))
+    return _Compared(
+        outcome=outcome,
+        before=before,
+        status=status,
+        is_same=is_same(status, before),
+        counted=counted(outcome.result.class_name, status),
+    )
 
 
 def _is_ready(status: Mapping[str, object]) -> bool:
