@@ -36,7 +36,7 @@ from bucketroute_dataplane.core.sigv4 import (
 
 ShapeKey = tuple[bytes | None, ...]
 
-# What clients can have remembered: a usual shape takes some 5 KiB with its first route.
+# What clients can have remembered: a usual shape takes some 3 KiB with its first route.
 MAX_SHAPES = 4096
 MAX_ROUTES = 8192  # of all shapes together
 MAX_SHAPE_PARTS = 64

@@ -33,6 +33,18 @@ MAX_IDLE_PIPES = 16
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EACCES))
 
 
+class Splice(Protocol):
+    """Moves up to `count` bytes; returns how many, 0 at the end of the source. Raises: OSError."""
+
+    def __call__(self, source: int, target: int, count: int, /, *, flags: int) -> int: ...
+
+
+# macOS has neither of the two.
+_SPLICE: Splice | None = os.splice if sys.platform == "linux" else None
+# splice(2): neither end may block, pages are handed over where possible.
+_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
+
+
 class MoveOwner(Protocol):
     """Hears of a move; after `on_moved`, `on_broken` or `on_refused` nothing more."""
 
@@ -54,14 +66,16 @@ class MoveOwner(Protocol):
 
 
 class BulkMover:
-    """The moves of one event loop."""
+    """The moves of one event loop. `splice` is that of the kernel; None where there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, splice: Splice | None = _SPLICE) -> None:
+        self.moved_bytes = 0
+        self.splice = splice
         self._loop = asyncio.get_running_loop()
         self._epoll: select.epoll | None = None
         self._moves: dict[int, Move] = {}
         self._pipes: list[tuple[int, int]] = []
-        self.is_available = sys.platform == "linux" and hasattr(os, "splice")
+        self.is_available = splice is not None
 
     def move(
         self, source: asyncio.BaseTransport, target: asyncio.BaseTransport, count: int
@@ -88,10 +102,10 @@ class BulkMover:
         if self._epoll is None:
             self._epoll = select.epoll()
             self._loop.add_reader(self._epoll.fileno(), self._on_ready)
-        edge = select.EPOLLET
-        self._moves[source] = self._moves[target] = move
-        self._epoll.register(source, select.EPOLLIN | select.EPOLLRDHUP | edge)
-        self._epoll.register(target, select.EPOLLOUT | edge)
+        readable = select.EPOLLIN | select.EPOLLRDHUP
+        for descriptor, events in ((source, readable), (target, select.EPOLLOUT)):
+            self._epoll.register(descriptor, events | select.EPOLLET)
+            self._moves[descriptor] = move
 
     def forget(self, *descriptors: int) -> None:
         for descriptor in descriptors:
@@ -175,10 +189,11 @@ class Move:
         if not self._unread and not self._in_pipe:
             self._end()
             owner.on_moved()
-        elif is_for_source is None:
+            return
+        if is_for_source is None:
             self._mover.soon(self.step)
-        else:
-            owner.on_waiting(is_for_source=is_for_source)
+        # After a full turn, too: who has moved on has its time anew.
+        owner.on_waiting(is_for_source=is_for_source is not False)
 
     def _move(self) -> bool | None:
         """Whether the source is waited for, or the target; None after a full turn.
@@ -197,6 +212,7 @@ class Move:
             drained = self._splice(out, self._target, self._in_pipe)
             self._in_pipe -= drained
             self.moved += drained
+            self._mover.moved_bytes += drained
             turn += drained
             if not drained and not filled:
                 return False
@@ -208,7 +224,8 @@ class Move:
         """What was moved now; 0 where either end would block."""
         is_source = source == self._source
         try:
-            moved = os.splice(source, target, min(count, PIPE_BYTES), flags=_FLAGS)
+            assert self._mover.splice is not None
+            moved = self._mover.splice(source, target, min(count, PIPE_BYTES), flags=_FLAGS)
         except BlockingIOError:
             return 0
         except OSError as exc:
@@ -244,10 +261,6 @@ class _BrokenError(Exception):
 
 class _RefusedError(Exception):
     pass
-
-
-# splice(2): neither end may block, pages are handed over where possible.
-_FLAGS = getattr(os, "SPLICE_F_NONBLOCK", 0) | getattr(os, "SPLICE_F_MOVE", 0)
 
 
 def _plain_socket(transport: asyncio.BaseTransport) -> int | None:

@@ -174,9 +174,8 @@ class ClientStream(ClientResponse):
             self._expect_within(BODY_IDLE_SECONDS)
             self._connection.resume_reading()
 
-    def body_moved(self, count: int) -> None:
-        """The rest of the body, that much, went around this stream."""
-        self.received_bytes += count
+    def body_moved(self) -> None:
+        """The rest of the body went around this stream."""
         self._connection.skip_body()
         self.feed_end()
 

@@ -58,14 +58,21 @@ class _Cell:
 
 
 class Metrics(Collector):
-    """All of them, in one registry of their own. `dropped_lines` are those of the access log.
+    """All of them, in one registry of their own. `dropped_lines` are those of the access log,
+    `moved_bytes` those of bodies that the kernel moved.
 
     `config` gives where the served configuration came from, and when the operator last answered, in
     epoch seconds (0: it never has).
     """
 
-    def __init__(self, *, dropped_lines: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        *,
+        dropped_lines: Callable[[], int] = lambda: 0,
+        moved_bytes: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._dropped_lines = dropped_lines
+        self._moved_bytes = moved_bytes
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self.in_flight = 0
@@ -118,6 +125,11 @@ class Metrics(Collector):
                 "access_log_dropped_lines",
                 "Lines of the access log that nobody took in time.",
                 self._dropped_lines(),
+            ),
+            (
+                "moved_bytes",
+                "Body bytes that the kernel moved from socket to socket, without a copy.",
+                self._moved_bytes(),
             ),
         ):
             yield CounterMetricFamily(PREFIX + name, text, value=value)

@@ -24,17 +24,27 @@ MAX_IDLE_PER_ENDPOINT = 128
 class UpstreamPools:
     """Kept-alive connections by endpoint, most recently used first."""
 
-    def __init__(self, watchdog: Watchdog, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        resolver: Resolver | None = None,
+        bulk: BulkMover | None = None,
+    ) -> None:
         self.deadline: float | None = None
         self._watchdog = watchdog
         self._resolver = resolver or Resolver()
-        self._bulk = BulkMover()
+        self._bulk = bulk or BulkMover()
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Endpoint, list[UpstreamConnection]] = {}
         self._contexts: dict[str | None, ssl.SSLContext] = {}
         self._ca_bundles: Mapping[str, str] = {}
         self.deadline = self._loop.time() + KEEP_ALIVE_SECONDS
         watchdog.add(self)
+
+    @property
+    def moved_bytes(self) -> int:
+        """What the kernel has moved of bodies, in either direction."""
+        return self._bulk.moved_bytes
 
     def set_ca_bundles(self, ca_bundles: Mapping[str, str]) -> None:
         """The named PEM bundles of the current snapshot. Connections that were made under another

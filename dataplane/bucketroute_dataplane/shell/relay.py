@@ -149,6 +149,7 @@ class Relay:
     def _release(self) -> None:
         """Closes the connection, unless the exchange is over and it may serve another already."""
         if not self._is_ended:
+            self._stop_moves()
             self._connection.abort()
 
     # -- BodyConsumer: the client's body -------------------------------------------------------
@@ -183,8 +184,9 @@ class Relay:
         self._fail(error)
 
     def on_client_writable(self) -> None:
-        if self._response_move is not None:
-            self._response_move.on_flushed()
+        move = self._response_move
+        if move is not None and not move.is_over:
+            move.on_flushed()
         elif not self._is_ended:
             self._connection.resume_response()
 
@@ -219,8 +221,9 @@ class Relay:
         self._fail(error)
 
     def on_backend_writable(self) -> None:
-        if self._upload_move is not None:
-            self._upload_move.on_flushed()
+        move = self._upload_move
+        if move is not None and not move.is_over:
+            move.on_flushed()
         else:
             self._client.resume_body()
 

@@ -84,14 +84,16 @@ async def dataplane(
     )
     issuer_keys = IssuerKeys(jwks, clock=clock)
     ring = SealingRing((), os.urandom)
-    writer = LineWriter()
+    writer, pools = LineWriter(), UpstreamPools(watchdog, resolver)
     services = Services(
         settings=settings,
         store=store,
         watchdog=watchdog,
-        pools=UpstreamPools(watchdog, resolver),
+        pools=pools,
         credentials=BackendCredentials(cache=cache, health=health, is_sidecar=sidecar is not None),
-        metrics=Metrics(dropped_lines=lambda: writer.dropped_lines),
+        metrics=Metrics(
+            dropped_lines=lambda: writer.dropped_lines, moved_bytes=lambda: pools.moved_bytes
+        ),
         clock=perf_counter,
         epoch=time,
         limits=RouteLimits(perf_counter),

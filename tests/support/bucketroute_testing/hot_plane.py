@@ -86,7 +86,7 @@ class Request:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What the backend sends. `on_head`: before it has read the body. `then`: keep, close, reset;
-    hang, which keeps the connection silent."""
+    hang, which keeps the connection silent; stall, which does not even read the body."""
 
     answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: e\r\n\r\nhello"
     on_head: bool = False
@@ -107,19 +107,20 @@ class Seen:
 @dataclass(slots=True)
 class _Exchange:
     head: bytes
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
 
 
 @dataclass(slots=True)
 class Backend:
     """Answers with `replies`, one an exchange; the last one again and again. While `is_held` is
-    set nothing is answered."""
+    set neither is a body read nor anything answered."""
 
     replies: list[Reply] = field(default_factory=lambda: [Reply()])
     exchanges: list[_Exchange] = field(default_factory=list)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     port: int = 0
     is_held: bool = False
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -135,9 +136,11 @@ class Backend:
         exchange = _Exchange(await reader.readuntil(b"\r\n\r\n"))
         self.exchanges.append(exchange)
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+        if reply.then == "stall":
+            await self.ending.wait()
+        await until(lambda: not self.is_held)
         if not reply.on_head:
             await self._read_body(reader, exchange)
-        await until(lambda: not self.is_held)
         writer.write(reply.answer)
         await writer.drain()
         if reply.then == "reset":
@@ -284,7 +287,7 @@ class HotPlane:
         await settle(10)
         now = self.counted()
         return Seen(
-            at_backend=tuple((item.head, item.body) for item in self.backend.exchanges),
+            at_backend=tuple((item.head, bytes(item.body)) for item in self.backend.exchanges),
             at_client=_response(self.leg.sent),
             is_kept=not (self.leg.transport.is_closing() or self.leg.transport.has_sent_eof),
             logged=tuple(map(_masked_record, self.records())),
@@ -387,6 +390,7 @@ async def hot_plane() -> AsyncIterator[HotPlane]:
             yield HotPlane(services, backend)
     finally:
         server.close()
+        backend.ending.set()
         for writer in backend.writers:
             writer.transport.abort()
         await settle(10)
