@@ -94,14 +94,19 @@ class UpstreamPools:
         addresses = await self._resolver.resolve(host, port, endpoint.network_scope)
         context = self._context(endpoint.ca_bundle) if endpoint.is_tls else None
         put_back = partial(self._put_back, endpoint, context)
+        made = partial(UpstreamConnection, self._watchdog, put_back, self._bulk)
+        # What was checked is what is connected; the certificate still has to be the name's.
+        name = host if context is not None else None
+        if len(addresses) == 1:
+            # For half the CPU of a socket that is connected before.
+            _, connection = await self._loop.create_connection(
+                made, addresses[0], port, ssl=context, server_hostname=name
+            )
+            return connection
         connected = await open_socket(addresses, port)
         try:
-            # What was checked is what is connected; the certificate still has to be the name's.
             _, connection = await self._loop.create_connection(
-                partial(UpstreamConnection, self._watchdog, put_back, self._bulk),
-                sock=connected,
-                ssl=context,
-                server_hostname=host if context is not None else None,
+                made, sock=connected, ssl=context, server_hostname=name
             )
         except BaseException:
             connected.close()
