@@ -8,6 +8,7 @@ the data plane's own channel code; a full update, and one of a single route.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from time import thread_time
@@ -84,6 +85,7 @@ async def _longest(count: int) -> list[Figure]:
     updates = (_full(one), _delta(one, two), _full(three))
     store, operator = SnapshotStore(), _Operator()
     channel = ConfigChannel(operator, store, ConfigFiles(), clock=SystemClock())
+    gc.freeze()  # what a gateway does not have: the updates that are to come, as objects
     async with dataplane(DataplaneSettings(), store):
         steps = _Steps(operator)
         tasks = [asyncio.create_task(work) for work in (steps.run(), channel.run())]
