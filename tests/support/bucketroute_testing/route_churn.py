@@ -52,11 +52,20 @@ class Churn:
         self.alive.update(names)
 
     def remove(self, *names: str) -> None:
-        """Raises: CommandError."""
-        where = ("--namespace", self._namespace)
-        if names:
-            self._cluster.kubectl("delete", "bucketroute", *names, *where)
+        """At once: routes have no finalizer, and kubectl would look again for each. Raises:
+        CommandError.
+        """
+        self._delete(*names)
         self.alive.difference_update(names)
+
+    def clear(self) -> None:
+        """Removes all routes of the namespace, in one go. Raises: CommandError."""
+        self._delete("--all")
+        self.alive.clear()
+
+    def _delete(self, *which: str) -> None:
+        where = ("--namespace", self._namespace, "--wait=false")
+        self._cluster.kubectl("delete", "bucketroutes", *which, *where)
 
     def alive_of(self, prefix: str) -> set[str]:
         return {name for name in self.alive if name.startswith(f"{prefix}-")}

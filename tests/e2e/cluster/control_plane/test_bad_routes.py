@@ -37,7 +37,7 @@ BAD: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 @pytest.fixture(scope="module")
 def good(world: World) -> Mapping[str, Json]:
     """Ninety-seven routes, and no others, as they are once all of them are served."""
-    world.churn.remove(*world.churn.alive)
+    world.churn.clear()
     world.churn.put(*GOOD)
     world.await_converged()
     found = world.routes()
@@ -93,6 +93,5 @@ def test_a_bad_route_that_is_put_right_is_served(world: World, good: Mapping[str
     world.cluster.await_condition(
         "bucketroute", "dangling", world.tenant, is_now=("Ready", "True"), seconds=SECONDS
     )
-    where = ("--namespace", world.tenant)
-    world.cluster.kubectl("delete", "bucketroute", *BAD, *where)
+    world.churn.remove(*BAD)
     world.await_converged()
