@@ -7,6 +7,8 @@ aside, the source's paused, the target's flushed.
 
 Readiness comes from one edge-triggered epoll instance, which the event loop watches. The sockets
 are duplicated, so that a descriptor which is closed meanwhile is never taken for its successor.
+What this leans on in the transports of asyncio and uvloop is listed in
+`tests/unit/dataplane/test_event_loop_contract.py`.
 """
 
 from __future__ import annotations

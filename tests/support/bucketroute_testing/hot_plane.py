@@ -65,7 +65,7 @@ _EVERYBODY = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One request as it goes on the wire. `sent_headers` are not signed; `signed_path` is signed in
-    place of the target, `signature` replaces the right one."""
+    place of the target, `signature` replaces the right one; `padding` stands behind each value."""
 
     method: str = "GET"
     target: str = "/photos/a/b.jpg"
@@ -77,6 +77,7 @@ class Request:
     at: datetime = NOW
     is_session: bool = False
     signed_path: str | None = None
+    padding: str = ""
     signature: str | None = None
 
     def but(self, **changes: Any) -> "Request":
@@ -217,6 +218,7 @@ class HotPlane:
         lines = [f"{name}: {value}" for name, value in signed.headers]
         if request.signature is not None:
             lines[-1] = lines[-1].replace(signed.signature, request.signature)
+        lines = [line + request.padding for line in lines]
         lines += [f"{name}: {value}" for name, value in request.sent_headers]
         head = "\r\n".join([f"{request.method} {request.target} HTTP/1.1", *lines, "", ""])
         return head.encode("latin-1")

@@ -155,6 +155,9 @@ REQUESTS = {
     "PUT that does not wait for its 100": Case(
         request=PUT.but(sent_headers=[("Expect", "100-continue")]), replies=(STORED,)
     ),
+    "a signature with white space behind it": Case(
+        learned=GET, request=GET.but(padding="  "), is_hot=False
+    ),
     "a connection that is to close": Case(request=GET.but(sent_headers=[("Connection", "close")])),
     "a longest key": Case(
         learned=GET.but(target="/deep/k"),

@@ -194,6 +194,31 @@ async def test_without_websockets_no_request_is_taken_away_by_an_upgrade() -> No
     protocol._unset_keepalive_if_required()
 
 
+@pytest.mark.parametrize(("tls", "scheme"), [(None, "http"), (object(), "https")])
+async def test_the_scheme_is_https_exactly_where_the_transport_has_tls(
+    tls: object, scheme: str
+) -> None:
+    # Bodies are moved where it says http.
+    protocol, _ = connected()
+
+    class Transport(FakeTransport):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return tls if name in ("sslcontext", "ssl_object") else default
+
+    protocol.connection_made(Transport(protocol))
+    assert protocol.scheme == scheme
+
+
+async def test_the_flow_counts_what_the_transport_says_of_its_write_buffer() -> None:
+    protocol, transport = connected()
+    assert protocol.flow._transport is transport
+    protocol.pause_writing()
+    assert protocol.flow.write_paused
+    protocol.connection_lost(None)
+    assert not protocol.flow.write_paused
+    assert protocol.parser is None
+
+
 async def test_uvicorn_sets_no_limit_of_its_own_on_concurrency() -> None:
     protocol, _ = connected()
     assert protocol.limit_concurrency is None
@@ -215,6 +240,61 @@ async def test_the_server_waits_for_connections_then_tasks_and_can_be_forced() -
 def request_parser() -> tuple[Any, Callbacks]:
     callbacks = Callbacks()
     return httptools.HttpRequestParser(callbacks), callbacks
+
+
+def test_uvicorn_makes_its_parser_as_we_make_the_one_that_follows_a_moved_body() -> None:
+    source = inspect.getsource(HttpToolsProtocol.__init__)
+    assert "self.parser = httptools.HttpRequestParser(self)" in source
+    assert source.count("set_dangerous_leniencies(lenient_data_after_close=True)") == 1
+    assert source.count("self.parser") == 2
+
+
+def test_a_parser_is_left_in_the_middle_of_a_body_and_another_goes_on() -> None:
+    parser, callbacks = request_parser()
+    parser.feed_data(b"PUT / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+    del parser  # and says nothing of the six bytes that it misses
+    assert callbacks.seen[-1] == b"abc"
+    callbacks.seen.clear()
+    httptools.HttpRequestParser(callbacks).feed_data(GET)
+    assert callbacks.seen == ["begin", b"/b/k", (b"Host", b"h"), "head", "end"]
+
+
+def test_what_follows_a_closing_request_is_an_error_unless_the_parser_is_lenient() -> None:
+    closing = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+    strict, _ = request_parser()
+    with pytest.raises(httptools.HttpParserError):
+        strict.feed_data(closing + GET)
+    lenient, callbacks = request_parser()
+    lenient.set_dangerous_leniencies(lenient_data_after_close=True)
+    lenient.feed_data(closing + GET)
+    assert callbacks.seen.count("end") == 1  # and drops it
+
+
+def test_method_version_and_upgrade_are_known_inside_of_on_headers_complete() -> None:
+    said = []
+
+    class Asking(Callbacks):
+        def on_headers_complete(self) -> None:
+            said.append((parser.get_method(), parser.get_http_version(), parser.should_upgrade()))
+
+    parser = httptools.HttpRequestParser(Asking())
+    parser.feed_data(GET)
+    assert said == [(b"GET", "1.1", False)]
+
+
+def test_header_values_come_with_the_white_space_behind_them() -> None:
+    # Whoever compares a value strips it first, or takes such a one for another.
+    parser, callbacks = request_parser()
+    parser.feed_data(b"GET / HTTP/1.1\r\na: \t b  c \t \r\n\r\n")
+    assert callbacks.seen[2] == (b"a", b"b  c \t ")
+
+
+def test_a_body_reaches_its_protocol_in_the_pieces_that_were_fed() -> None:
+    parser, callbacks = request_parser()
+    parser.feed_data(b"PUT / HTTP/1.1\r\nContent-Length: 4\r\n\r\n")
+    for piece in (b"ab", b"cd" + GET):
+        parser.feed_data(piece)
+    assert callbacks.seen[3:8] == ["head", b"ab", b"cd", "end", "begin"]
 
 
 def test_trailers_come_as_headers_after_the_head() -> None:
