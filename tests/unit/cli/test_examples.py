@@ -21,11 +21,13 @@ from bucketroute_operator.core.findings import Condition, ConditionType, ObjectR
 from bucketroute_operator.core.resources import Metadata
 from bucketroute_operator.core.rollout import Outcome
 from bucketroute_snapshot import RouteState
+from bucketroute_testing.admission import injected
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-FOLDERS = ("anonymous-read-only", "cross-namespace", "simplest")
+FOLDERS = ("anonymous-read-only", "cross-namespace", "sidecar-job", "simplest")
 COLLECTOR = "system:serviceaccount:team-a:collector"
 SPARK = "system:serviceaccount:analytics:spark"
+NIGHTLY = "system:serviceaccount:team-a:nightly"
 REPORTER = "system:serviceaccount:team-a:reporter"
 Capture = pytest.CaptureFixture[str]
 
@@ -53,6 +55,8 @@ def test_an_example_is_served_in_full(folder: str, capsys: Capture) -> None:
         ("cross-namespace", COLLECTOR, "PUT s3://team-a-events/x", True),
         ("cross-namespace", SPARK, "GET s3://team-a-events/published/x", True),
         ("cross-namespace", SPARK, "GET s3://team-a-events/x", False),
+        ("sidecar-job", NIGHTLY, "PUT s3://ledger/x --class sidecars", True),
+        ("sidecar-job", REPORTER, "PUT s3://ledger/x --class sidecars", False),
         ("anonymous-read-only", "anonymous", "GET s3://downloads/public/x", True),
         ("anonymous-read-only", "anonymous", "GET s3://downloads/x", False),
         ("anonymous-read-only", "anonymous", "PUT s3://downloads/public/x", False),
@@ -73,6 +77,13 @@ def test_the_platforms_backend_gives_a_namespace_its_own_prefix_only(
         (tmp_path / file.name).write_text(text)
     assert main(["check", "-f", str(tmp_path)]) == 1
     assert "RefNotPermitted" in capsys.readouterr().out
+
+
+def test_the_job_is_given_a_sidecar_of_its_class() -> None:
+    cron = yaml.safe_load((EXAMPLES / "sidecar-job" / "cronjob.yaml").read_text())
+    pod = injected(cron["spec"]["jobTemplate"]["spec"]["template"])
+    (sidecar,) = pod["spec"]["initContainers"]
+    assert {"name": "BUCKETROUTE_CLASS", "value": "sidecars"} in sidecar["env"]
 
 
 def metadata(kind: str) -> Metadata:
