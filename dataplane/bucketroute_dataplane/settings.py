@@ -30,7 +30,6 @@ class DataplaneSettings:
         probes, on the S3 listener, which is right on a laptop and tells clients too much in a pod.
     prefetch_credentials: whether a new route's credentials are fetched before its first request;
         a gateway does, so that its status tells whether they can be had.
-    trust_env: whether HTTP(S)_PROXY counts for STS; off, since a token would go there.
     denied_addresses: what no backend's name may resolve to, whatever its class allows; in a pod
         the API server's Service, as kubelet tells it.
     """
@@ -47,7 +46,6 @@ class DataplaneSettings:
     idle_seconds: float = 60.0
     lame_duck_seconds: float = 0.0
     drain_seconds: float = 60.0
-    trust_env: bool = False
     prefetch_credentials: bool = False
     denied_addresses: tuple[IPAddress, ...] = ()
 

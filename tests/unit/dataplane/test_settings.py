@@ -35,7 +35,6 @@ def test_what_the_chart_sets_is_enough() -> None:
     assert (dataplane.listen_host, dataplane.listen_port) == ("0.0.0.0", 9000)
     assert (dataplane.admin_host, dataplane.admin_port) == ("0.0.0.0", 9090)
     assert dataplane.prefetch_credentials
-    assert not dataplane.trust_env
     assert settings.class_name == "default"
     assert settings.config_ca == Path("/etc/bucketroute/ca/ca.crt")
     assert settings.state_directory is None
