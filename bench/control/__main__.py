@@ -28,6 +28,7 @@ class Options:
     samples: int
     rounds: int
     scale: float
+    is_short: bool
 
     def routes(self, count: int) -> int:
         return max(1, round(count * self.scale))
@@ -49,6 +50,8 @@ async def measured(directory: Path, options: Options) -> list[Figure]:
         await stage.grow_to(options.routes(1000))
         add(await measures.changes(stage, options.samples))
         add(await measures.grants(stage, options.samples // 4))
+        if options.is_short:
+            return figures
         small = await measures.gateway_memory(stage)
         await stage.grow_to(options.routes(5000))
         add(await measures.stalls(stage, options.samples // 4))
@@ -71,6 +74,9 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=100, help="changes that are timed")
     parser.add_argument("--rounds", type=int, default=5, help="of the comparison of GETs")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of routes")
+    parser.add_argument(
+        "--short", dest="is_short", action="store_true", help="no more than 1,000 routes"
+    )
     given = Options(**vars(parser.parse_args()))
     try:
         with tempfile.TemporaryDirectory(prefix="bucketroute-bench-") as name:
