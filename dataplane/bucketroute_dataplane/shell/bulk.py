@@ -138,7 +138,8 @@ class BulkMover:
         for descriptor, _ in self._epoll.poll(0):
             move = self._moves.get(descriptor)
             if move is not None:
-                move.step()
+                # A call each: what one exchange raises must not cost the others their edges.
+                self.soon(move.step)
 
 
 class Move:

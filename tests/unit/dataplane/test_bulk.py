@@ -339,3 +339,28 @@ async def test_others_have_their_turn_and_every_turn_counts_as_progress(bench: B
     assert await bench.ended() == ["moved"]
     assert move.moved == count
     assert bench.owner.waits == [True] * 3  # deadlines begin anew
+
+
+async def test_what_one_owner_raises_costs_no_other_its_move(bench: Bench) -> None:
+    class Failing(Owner):
+        def on_moved(self) -> None:
+            raise ZeroDivisionError
+
+    raised: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: raised.append(context.get("exception")))
+    back, failing = bench.mover.move(bench.target.transport, bench.source.transport, MiB), Failing()
+    assert back is not None
+    bench.target.transport.pause_reading()
+    back.start(failing)
+    bench.begin(MiB)
+    for side, other in ((bench.target, bench.source), (bench.source, bench.target)):
+        sending = asyncio.ensure_future(side.send(PATTERN[: MiB - 1]))
+        assert await other.receive(MiB - 1) == PATTERN[: MiB - 1]
+        await sending
+    # Both have their last byte before the loop looks at either.
+    for side in (bench.target, bench.source):
+        assert side.far.send(b"!") == 1
+    assert await bench.target.receive(1) == b"!"
+    assert await bench.ended() == ["moved"]
+    assert [type(item) for item in raised] == [ZeroDivisionError]

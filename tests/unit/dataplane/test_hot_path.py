@@ -537,6 +537,19 @@ async def test_a_silent_backend_is_given_up_the_same_both_ways(silent: Reply, co
     assert seen.logged[0]["errorCode"] == code
 
 
+@pytest.mark.parametrize("request_", [GET, PUT], ids=["GET", "PUT"])
+async def test_a_process_that_is_leaving_says_so_both_ways(request_: Request) -> None:
+    async def leaving(plane: HotPlane, request: Request) -> None:
+        plane.front.is_leaving = True
+        await plane.send(request)
+        plane.front.is_leaving = False
+
+    seen = await play_both_ways(Case(request=request_, play=leaving))
+    assert not seen.is_kept
+    assert seen.at_client is not None
+    assert b"connection: close" in seen.at_client[1]
+
+
 async def test_two_requests_on_one_connection_are_answered_in_their_order() -> None:
     async def pipelined(plane: HotPlane, request: Request) -> None:
         second = request.but(target="/photos/second")
