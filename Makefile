@@ -6,7 +6,7 @@ CLUSTER ?= local
 ARGS ?=
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
-.PHONY: demo test lint lint-chart docs format e2e bench bench-control bench-quick bench-tls soak lock clean help
+.PHONY: demo test lint lint-chart docs format e2e bench bench-control bench-login bench-quick bench-tls soak lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench-control: $(STAMP) ## Time the operator in a local cluster, 100 to 10,000 r
 
 soak: $(STAMP) ## Mixed load with accidents on both sides, ten minutes; is anything left behind?
 	PYTHONPATH=tests/support $(BIN)/python -m bench.soak $(ARGS)
+
+bench-login: $(STAMP) ## Time logins, and weigh 10,000 open sessions, about half a minute
+	$(BIN)/python -m bench.login $(ARGS)
 
 lock: ## Resolve the locks of requirements/ anew
 	$(PYTHON) -m venv $(VENV)-lock

@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "moto: runs on the embedded backend")
     config.addinivalue_line("markers", "mc: needs MinIO's client")
     config.addinivalue_line("markers", "rclone: needs rclone")
+    config.addinivalue_line("markers", "gosdk: needs the program of AWS's SDK for Go")
+    config.addinivalue_line("markers", "jssdk: needs the program of AWS's SDK for JavaScript")
+    config.addinivalue_line("markers", "javasdk: needs the program of AWS's SDK for Java")
     tally = BackendTally(Path(__file__).parent, os.environ)
     config.pluginmanager.register(tally, "bucketroute-backends")
 

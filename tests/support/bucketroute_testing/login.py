@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bucketroute_testing.clients import sts_client
+from bucketroute_testing.clients import REGION, sts_client
 from bucketroute_testing.gateway import BACKEND_BUCKET, BACKEND_PREFIX, BUCKET, BackendUnderTest
 from bucketroute_testing.manifests import (
     ALL_PERMISSIONS,
@@ -21,7 +21,9 @@ from bucketroute_testing.manifests import (
 from bucketroute_testing.oidc import OidcIssuer, ProjectedToken
 from bucketroute_testing.processes import ServeOptions, ServeProcess, wait_until
 from bucketroute_testing.signing import AccessKey
+from bucketroute_testing.tls import CertificateFiles
 
+CLOSED_BUCKET = "closed"
 AUDIENCE = "bucketroute"
 REPORTER = f"system:serviceaccount:{NAMESPACE}:reporter"
 ROLE_ARN = f"arn:aws:iam::000000000000:role/{NAMESPACE}.reporter"
@@ -41,11 +43,15 @@ class LoginServeOptions(ServeOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginGateway:
-    """A gateway whose one route admits the service account `reporter` of its own namespace."""
+    """A gateway whose route `data` admits the service account `reporter` of its own namespace.
+
+    Nobody is admitted to its other route, `closed`.
+    """
 
     process: ServeProcess
     manifests: Path
     backend: BackendUnderTest
+    ca: Path | None
 
     def grant(self, *service_accounts: str) -> None:
         """Rewrite the route so that these accounts may do everything."""
@@ -58,15 +64,28 @@ class LoginGateway:
             self.manifests,
             bucket_backend("store", backend.endpoint, identity, profile=backend.profile),
             bucket_route(BUCKET, placed, [], extra={"access": access}),
+            bucket_route(CLOSED_BUCKET, placed, []),
         )
 
     @property
     def endpoint(self) -> str:
         return self.process.endpoint
 
+    def pod_environment(self, token: ProjectedToken) -> dict[str, str]:
+        """The variables that the injector sets, for the service account of that token."""
+        return {
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+            "AWS_ENDPOINT_URL_STS": self.endpoint,
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(token.path),
+            "AWS_ROLE_ARN": ROLE_ARN,
+            "AWS_ROLE_SESSION_NAME": "pod-1",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+
     def log_in(self, token: str, **extra: Any) -> AccessKey:
         """AssumeRoleWithWebIdentity as an SDK sends it. Raises botocore's ClientError."""
-        with closing(sts_client(self.endpoint)) as client:
+        with closing(sts_client(self.endpoint, ca=self.ca)) as client:
             answer = client.assume_role_with_web_identity(
                 RoleArn=ROLE_ARN, RoleSessionName="pod-1", WebIdentityToken=token, **extra
             )
@@ -80,7 +99,10 @@ class LoginGateway:
 
 @contextmanager
 def running_login_gateway(
-    directory: Path, backend: BackendUnderTest, issuer: OidcIssuer
+    directory: Path,
+    backend: BackendUnderTest,
+    issuer: OidcIssuer,
+    tls: CertificateFiles | None = None,
 ) -> Iterator[LoginGateway]:
     """A gateway that trusts the issuer as its cluster's, and whose route admits `reporter`."""
     jwks = directory / "jwks.json"
@@ -92,12 +114,22 @@ def running_login_gateway(
     folder.mkdir()
     (folder / "routes.yaml").write_text("")
     options = LoginServeOptions(
-        manifests=(folder,), token_file=token.path, issuer=issuer.url, jwks=jwks
+        manifests=(folder,),
+        token_file=token.path,
+        tls_certificate=tls.certificate if tls else None,
+        tls_key=tls.key if tls else None,
+        issuer=issuer.url,
+        jwks=jwks,
     )
     with ServeProcess(options, directory) as process:
-        gateway = LoginGateway(process=process, manifests=folder / "routes.yaml", backend=backend)
+        gateway = LoginGateway(
+            process=process,
+            manifests=folder / "routes.yaml",
+            backend=backend,
+            ca=tls.ca if tls else None,
+        )
         gateway.grant("reporter")
         wait_until(
-            lambda: "1 route(s)" in process.log_text(), deadline_seconds=10, what="the route"
+            lambda: "2 route(s)" in process.log_text(), deadline_seconds=10, what="the route"
         )
         yield gateway

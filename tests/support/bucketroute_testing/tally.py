@@ -14,7 +14,7 @@ from bucketroute_testing.tools import ProgramMissingError, built_program
 
 BACKENDS = ("minio", "moto")
 # Programs that are built once; a test that needs one carries its name as a marker.
-PROGRAMS = ("minio", "mc", "rclone")
+PROGRAMS = ("minio", "mc", "rclone", "gosdk", "jssdk", "javasdk")
 _CI_VARIABLE = "CI"
 
 

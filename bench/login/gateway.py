@@ -1,23 +1,15 @@
-"""Logins beside the gateway: 1,000 at concurrency 16, 1,000 at once, and 10,000 open sessions.
+"""`bucketroute serve` with the keys of a cluster, and the requests of those who log in to it.
 
-    python -m bench.login [--sessions 10000]
-
-Every login is a connection of its own with a token of its own, as pods make them; every session is
-used once, signed. No backend is needed: HeadBucket is answered from the snapshot. The client shares
-the machine with the gateway, each on a core of its own where there are two. Exit status 1 when a
-goal is missed: p99 below 50 ms, the burst within 5 s, memory flat over the sessions.
+No backend is needed: HeadBucket is answered from the snapshot.
 """
 
-import argparse
-import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,12 +31,6 @@ from bucketroute_dataplane.core.sigv4 import (
 )
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-LOGINS = 1000
-CONCURRENCY = 16
-P99_GOAL_SECONDS = 0.050
-BURST_GOAL_SECONDS = 5.0
-# What 10,000 sessions may leave behind: signing keys of the last 4,096 callers, and noise.
-GROWTH_GOAL_BYTES = 16 * 1024 * 1024
 START_SECONDS = 20.0
 
 _MANIFEST = """
@@ -107,21 +93,24 @@ class Gateway:
         )
         return head.encode()
 
-    def head_bucket(self, answer: bytes) -> bytes:
-        """A request signed with the session of a login's answer."""
-        found = {name.decode(): value.decode() for name, value in _FIELD.findall(answer)}
+    def head_bucket(self, session: SigningCredentials) -> bytes:
+        """A request signed with that session."""
         host = f"127.0.0.1:{self.port}".encode()
         added = sign_headers(
             UnsignedRequest(b"HEAD", b"/data", b"", [(b"host", host)], EMPTY_SHA256),
-            credentials=SigningCredentials(
-                found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"]
-            ),
+            credentials=session,
             region=b"us-east-1",
             amz_date=format_amz_date(datetime.now(UTC)),
             keys=SigningKeys(maxsize=1),
         )
         lines = [b"%s: %s\r\n" % header for header in [(b"host", host), *added]]
         return b"HEAD /data HTTP/1.1\r\nconnection: close\r\n%s\r\n" % b"".join(lines)
+
+
+def session_of(answer: bytes) -> SigningCredentials:
+    """What a login's answer holds."""
+    found = {name.decode(): value.decode() for name, value in _FIELD.findall(answer)}
+    return SigningCredentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
 
 
 @contextmanager
@@ -149,79 +138,3 @@ def running_gateway(directory: Path, cores: Cores) -> Iterator[Gateway]:
     finally:
         process.terminate()
         process.wait()
-
-
-async def exchange(port: int, request: bytes) -> tuple[float, bytes]:
-    """Seconds from the connect to the end of the answer, and the answer."""
-    started = time.perf_counter()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(request)
-    answer = await reader.read()
-    writer.close()
-    if not answer.startswith(b"HTTP/1.1 200"):
-        raise BenchmarkError(f"refused: {answer[:400]!r}")
-    return time.perf_counter() - started, answer
-
-
-async def at_most(
-    concurrency: int, requests: Sequence[bytes], send: Callable[[bytes], Awaitable[float]]
-) -> list[float]:
-    """A closed loop: each worker sends its next request when the last is answered."""
-    waiting = iter(requests)
-
-    async def worker() -> list[float]:
-        return [await send(request) for request in waiting]
-
-    return [second for part in await asyncio.gather(*[worker() for _ in range(concurrency)])
-            for second in part]  # fmt: skip
-
-
-async def measure(gateway: Gateway, sessions: int) -> bool:
-    async def log_in(request: bytes) -> float:
-        return (await exchange(gateway.port, request))[0]
-
-    async def use(request: bytes) -> float:
-        seconds, answer = await exchange(gateway.port, request)
-        await exchange(gateway.port, gateway.head_bucket(answer))
-        return seconds
-
-    requests = [gateway.login_request(number) for number in range(LOGINS)]
-    await at_most(CONCURRENCY, requests[:100], log_in)
-    cpu = gateway.cpu_seconds()
-    times = sorted(await at_most(CONCURRENCY, requests, log_in))
-    cpu = (gateway.cpu_seconds() - cpu) / LOGINS
-    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
-    print(
-        f"{LOGINS} logins at {CONCURRENCY}: p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms, "
-        f"{cpu * 1e3:.2f} ms of CPU each"
-    )
-    started = time.perf_counter()
-    await at_most(LOGINS, requests, log_in)
-    burst = time.perf_counter() - started
-    print(f"{LOGINS} logins at once: {burst:.2f} s, all answered")
-    before = gateway.rss_bytes()
-    for first in range(0, sessions, LOGINS):
-        numbers = range(first, min(first + LOGINS, sessions))
-        await at_most(CONCURRENCY, [gateway.login_request(number) for number in numbers], use)
-    growth = gateway.rss_bytes() - before
-    print(f"{sessions} sessions, each used: {growth / 2**20:+.1f} MiB of {before / 2**20:.0f} MiB")
-    return p99 < P99_GOAL_SECONDS and burst < BURST_GOAL_SECONDS and growth < GROWTH_GOAL_BYTES
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.login")
-    parser.add_argument("--sessions", type=int, default=10_000)
-    sessions = parser.parse_args().sessions
-    cores = Cores.of_this_machine()
-    os.sched_setaffinity(0, {cores.rest})
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        running_gateway(Path(directory), cores) as gateway,
-    ):
-        is_met = asyncio.run(measure(gateway, sessions))
-    print("goals met" if is_met else "a goal is missed")
-    return 0 if is_met else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
