@@ -22,15 +22,17 @@ def up(directory: Path, *, owner: int | None) -> None:
     """
     if owner is not None:
         raise ClusterError("--owner: kind can't end a cluster with a process; call down")
-    if _name(directory) in _kind("get", "clusters", seconds=30).split():
-        return
+    cluster = _cluster(directory)
+    exists = _name(directory) in _kind("get", "clusters", seconds=30).split()
     directory.mkdir(parents=True, exist_ok=True)
-    kubeconfig = ("--kubeconfig", str(directory.resolve() / _KUBECONFIG))
-    name = ("--name", _name(directory))
+    if exists and _is_running(directory):
+        return
+    if exists:
+        _kind("delete", "cluster", *cluster, seconds=120)
     file = os.environ.get("KIND_CONFIG")
     config = ("--config", file) if file else ()
     try:
-        _kind("create", "cluster", *name, *kubeconfig, *config, "--wait", "180s", seconds=600)
+        _kind("create", "cluster", *cluster, *config, "--wait", "180s", seconds=600)
     except ClusterError:
         down(directory)
         raise
@@ -60,11 +62,27 @@ def down(directory: Path) -> None:
     """Delete the cluster and its folder. Does nothing if there is none. Raises: ClusterError."""
     if not directory.exists():
         return
-    kubeconfig = directory.resolve() / _KUBECONFIG
-    name = ("--name", _name(directory))
-    _kind("delete", "cluster", *name, "--kubeconfig", str(kubeconfig), seconds=120)
-    kubeconfig.unlink(missing_ok=True)
+    _kind("delete", "cluster", *_cluster(directory), seconds=120)
+    (directory / _KUBECONFIG).unlink(missing_ok=True)
     directory.rmdir()
+
+
+def _is_running(directory: Path) -> bool:
+    """Whether the cluster's node runs; if so its kubeconfig is in the folder, whatever was there.
+
+    kind lists a cluster whose container has stopped like any other.
+    """
+    try:
+        _kind("export", "kubeconfig", *_cluster(directory), seconds=30)
+    except ClusterError:
+        return False
+    return True
+
+
+def _cluster(directory: Path) -> tuple[str, ...]:
+    """The arguments that say which cluster, and where its kubeconfig is."""
+    kubeconfig = directory.resolve() / _KUBECONFIG
+    return ("--name", _name(directory), "--kubeconfig", str(kubeconfig))
 
 
 def _name(directory: Path) -> str:
