@@ -3,7 +3,9 @@ the same to everybody in either case."""
 
 import asyncio
 import errno
+import gc
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -392,3 +394,67 @@ async def test_a_refused_download_goes_on_at_the_clients_pace(copying: Served) -
     await until_still(backend.get_write_buffer_size)
     client.writer.transport.resume_reading()  # type: ignore[attr-defined]
     assert (await client.answer())[1] == body
+
+
+# -- what a connection leaves behind -------------------------------------------------------------
+
+
+async def close_after_answers(served: Served) -> None:
+    client = await served.connect()
+    for request in (GET, PUT, GET.but(target="/closed/a")):
+        await client.send(served.plane.raw(request) + request.body)
+        await client.answer()
+    client.writer.close()
+
+
+async def leave_in_a_download(served: Served) -> None:
+    served.plane.backend.replies = [with_body(bytes(BIG))]
+    client = await served.connect()
+    await client.send(served.plane.raw(GET))
+    await client.reader.readexactly(MiB)
+    client.writer.transport.abort()
+
+
+async def leave_in_an_upload(served: Served) -> None:
+    client = await served.connect()
+    await client.send(served.plane.raw(PUT) + BODY[:MiB])
+    client.writer.transport.abort()
+
+
+async def say_nothing(served: Served) -> None:
+    (await served.connect()).writer.close()
+
+
+ENDS = (close_after_answers, leave_in_a_download, leave_in_an_upload, say_nothing)
+
+
+@pytest.mark.parametrize("end", ENDS, ids=[end.__name__ for end in ENDS])
+async def test_a_connection_leaves_nothing_for_the_garbage_collector(
+    served: Served, end: Callable[[Served], Awaitable[None]]
+) -> None:
+    # With TLS each would keep 256 KiB of buffers until a collection, which is rare.
+    before = open_sockets()
+    await end(served)
+    await until(lambda: served.plane.services.metrics.in_flight == 0)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(3):
+            await end(served)
+        served.close()
+        await until(lambda: served.plane.services.metrics.in_flight == 0)
+        served.plane.services.pools.close()
+        await until(lambda: open_sockets() < before)
+        await settle(20)
+        gc.collect()
+        ours = Counter(
+            type(item).__qualname__
+            for item in gc.garbage
+            if type(item).__module__.startswith("bucketroute_dataplane")
+        )
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert ours == Counter()
