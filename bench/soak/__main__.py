@@ -35,7 +35,7 @@ from bucketroute_testing.signing import UNSIGNED_PAYLOAD, AccessKey, Signer
 from bucketroute_testing.tls import make_certificate
 
 WORKERS = 12  # for each front
-IDLE = "5s"  # what a stalled backend is given
+IDLE = "10s"  # what a stalled backend is given
 # Idle backend connections go after 4 s, and the sweep comes once a second.
 SETTLE_SECONDS = 30.0
 # Pipes that are kept for the next moves, two descriptors each, and the instance that watches them.

@@ -181,6 +181,8 @@ class _Serving:
             case _:
                 _LOGGER.error("request %s failed", record.request_id, exc_info=failure)
                 self._answer_error(s3_error("InternalError"))
+        # Whoever raised it may keep it, and its frames know them: a circle with all their buffers.
+        failure.__traceback__ = None
         self._close()
 
     def _diagnosed(self, error: S3Error) -> S3Error:

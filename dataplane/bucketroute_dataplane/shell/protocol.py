@@ -60,7 +60,10 @@ class S3Protocol(ClientSocket):
         self.watchdog.discard(self)
         self.pipeline.clear()
         super().connection_lost(exc)
-        for stream in {self._running, self._arriving}:
+        streams = {self._running, self._arriving}
+        # A circle would keep 256 KiB of TLS buffers until the garbage collector comes by.
+        self.cycle = self._running = self._arriving = self._next = None  # type: ignore[assignment]
+        for stream in streams:
             if stream is not None and not stream.response_complete:
                 stream.lost()
 

@@ -155,6 +155,7 @@ class UpstreamConnection(BackendSocket):
             self._fail(BackendError("the backend closed the connection", is_stale=is_stale))
         else:
             self._on_idle(self)
+        del self._parser  # it knows this connection, and that would be a circle
 
     def pause_writing(self) -> None:
         self.is_write_paused = True

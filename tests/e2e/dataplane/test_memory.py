@@ -10,8 +10,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bucketroute_testing.burst import BurstRequest, send_all
-from bucketroute_testing.gateway import BUCKET, Gateway, StartGateway, recording_backend
+from bucketroute_testing.gateway import (
+    BUCKET,
+    Gateway,
+    GatewayOptions,
+    StartGateway,
+    recording_backend,
+)
 from bucketroute_testing.processes import MemoryPeak
+from bucketroute_testing.tls import CertificateFiles
 from bucketroute_testing.wire import WireBackend
 from bucketroute_testing.wire_types import Answer, Headers, KiB, MiB, ReadPlan
 
@@ -25,6 +32,9 @@ COMPLETES = 200
 COMPLETE_BYTES = 4 * MiB
 # What the kernel takes in while a peer does not read; small, so that the stall is felt at once.
 RECEIVE_BUFFER_BYTES = 256 * KiB
+TLS_WARM_UP, TLS_CONNECTIONS, TLS_BODY_BYTES = 50, 400, 256 * KiB
+# They would keep 100 MiB.
+TLS_CEILING_BYTES = 25 * MiB
 # Enough for the form that is posted to STS.
 KEPT_BYTES = 64 * KiB
 
@@ -140,3 +150,26 @@ def complete_body() -> bytes:
     part = b"<Part><PartNumber>1</PartNumber><ETag>x</ETag></Part>"
     inner = part + b" " * (COMPLETE_BYTES - KiB - len(part))
     return b"<CompleteMultipartUpload>" + inner + b"</CompleteMultipartUpload>"
+
+
+def test_tls_connections_that_have_ended_hold_no_memory(
+    wire: WireBackend, start_gateway: StartGateway, certificate: CertificateFiles
+) -> None:
+    """Each has 256 KiB of buffers, which only a collection would find if anything kept it."""
+    gateway = start_gateway(recording_backend(wire), GatewayOptions(tls=certificate))
+    wire.script("GET", "*", Answer(generated_bytes=TLS_BODY_BYTES))
+    for _ in range(TLS_WARM_UP):
+        get_and_leave(gateway)
+    before = gateway.process.rss_bytes()
+    for _ in range(TLS_CONNECTIONS):
+        get_and_leave(gateway)
+    grown = gateway.process.rss_bytes() - before
+    assert grown < TLS_CEILING_BYTES, f"{grown / MiB:.0f} MiB"
+
+
+def get_and_leave(gateway: Gateway) -> None:
+    target = f"/{BUCKET}/k"
+    signed = gateway.signer.sign("GET", f"{gateway.endpoint}{target}")
+    with gateway.raw() as raw:
+        raw.send_head("GET", target, signed.headers)
+        assert len(raw.read_response("GET").body) == TLS_BODY_BYTES

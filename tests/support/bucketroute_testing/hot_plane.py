@@ -230,7 +230,9 @@ class HotPlane:
     def is_answered(self) -> bool:
         """Whether nothing is in flight on the client's connection."""
         cycle: Any = self.leg.protocol.cycle
-        return cycle is not None and cycle.response_complete and not self.leg.protocol.pipeline
+        if cycle is None:
+            return self.leg.transport.is_closing()
+        return cycle.response_complete and not self.leg.protocol.pipeline
 
     async def send(self, request: Request, *, step: int = 0) -> None:
         """The request whole, or its body in pieces of `step` bytes; then until it is answered."""

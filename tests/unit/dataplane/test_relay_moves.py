@@ -3,20 +3,29 @@ the same to everybody in either case."""
 
 import asyncio
 import errno
+import gc
+import os
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bucketroute_dataplane.core.messages import Deadlines, UpstreamRequest
 from bucketroute_dataplane.shell.bulk import MIN_MOVE_BYTES, BulkMover, Splice
 from bucketroute_dataplane.shell.pool import UpstreamPools
+from bucketroute_dataplane.shell.relay import Relay
 from bucketroute_dataplane.shell.server import DataplaneServer
+from bucketroute_dataplane.shell.upstream import UpstreamConnection
+from bucketroute_dataplane.shell.watchdog import Watchdog
+from bucketroute_testing.heads import head
 from bucketroute_testing.hot_plane import HotPlane, NoShapes, Reply, Request, hot_plane
-from bucketroute_testing.transports import settle, until
+from bucketroute_testing.tcp_sides import Side
+from bucketroute_testing.transports import FakeConnection, new_stream, settle, until
 
 MiB = 1024 * 1024
 BODY = bytes(range(251)) * (4 * MiB // 251)
@@ -392,3 +401,145 @@ async def test_a_refused_download_goes_on_at_the_clients_pace(copying: Served) -
     await until_still(backend.get_write_buffer_size)
     client.writer.transport.resume_reading()  # type: ignore[attr-defined]
     assert (await client.answer())[1] == body
+
+
+# -- what a connection leaves behind -------------------------------------------------------------
+
+
+async def close_after_answers(served: Served) -> None:
+    client = await served.connect()
+    for request in (GET, PUT, GET.but(target="/closed/a")):
+        await client.send(served.plane.raw(request) + request.body)
+        await client.answer()
+    client.writer.close()
+
+
+async def leave_in_a_download(served: Served) -> None:
+    served.plane.backend.replies = [with_body(bytes(BIG))]
+    client = await served.connect()
+    await client.send(served.plane.raw(GET))
+    await client.reader.readexactly(MiB)
+    client.writer.transport.abort()
+
+
+async def leave_in_an_upload(served: Served) -> None:
+    client = await served.connect()
+    await client.send(served.plane.raw(PUT) + BODY[:MiB])
+    client.writer.transport.abort()
+
+
+async def say_nothing(served: Served) -> None:
+    (await served.connect()).writer.close()
+
+
+ENDS = (close_after_answers, leave_in_a_download, leave_in_an_upload, say_nothing)
+
+
+@pytest.mark.parametrize("end", ENDS, ids=[end.__name__ for end in ENDS])
+async def test_a_connection_leaves_nothing_for_the_garbage_collector(
+    served: Served, end: Callable[[Served], Awaitable[None]]
+) -> None:
+    # With TLS each would keep 256 KiB of buffers until a collection, which is rare.
+    before = open_sockets()
+    await end(served)
+    await until(lambda: served.plane.services.metrics.in_flight == 0)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(3):
+            await end(served)
+        served.close()
+        await until(lambda: served.plane.services.metrics.in_flight == 0)
+        served.plane.services.pools.close()
+        await until(lambda: open_sockets() < before)
+        await settle(20)
+        gc.collect()
+        ours = Counter(
+            type(item).__qualname__
+            for item in gc.garbage
+            if type(item).__module__.startswith("bucketroute_dataplane")
+        )
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert ours == Counter()
+
+
+# -- a relay alone -------------------------------------------------------------------------------
+
+
+class PlainConnection(FakeConnection):
+    """A client's connection whose body is on a real socket."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def plain_transport(self) -> asyncio.Transport:  # type: ignore[override]  # not None here
+        return self._transport
+
+
+class RelayAlone:
+    """A streamed upload between two real connections."""
+
+    def __init__(self, source: Side, backend: UpstreamConnection, target: Side) -> None:
+        self.source, self.backend, self.target = source, backend, target
+        connection = PlainConnection(source.transport)
+        source.transport.pause_reading()
+        self.client = new_stream(connection, head("PUT", "/b/k"))
+        self.relay = Relay(self.client, backend)
+
+    def send(self, length: int, early: bytes = b"") -> None:
+        request = UpstreamRequest(b"PUT", b"/b/k", b"store", (), content_length=length)
+        if early:
+            self.client.feed(early)
+        self.relay.send_streamed(request, None, Deadlines(60, 30))
+
+
+@pytest.fixture
+async def alone() -> AsyncIterator[RelayAlone]:
+    mover = BulkMover()
+    backend = UpstreamConnection(Watchdog(), lambda _: None, mover)
+    source, target = await Side.open(), await Side.open(backend)
+    yield RelayAlone(source, backend, target)
+    mover.close()
+    for side in (source, target):
+        side.close()
+    await settle(10)
+
+
+def fill(side: Side) -> None:
+    """Until the kernel takes no more."""
+    descriptor = os.dup(side.transport.get_extra_info("socket").fileno())
+    with suppress(BlockingIOError):
+        while True:
+            os.write(descriptor, bytes(64 * 1024))
+    os.close(descriptor)
+
+
+async def test_a_backend_that_takes_not_even_the_beginning_has_a_deadline(
+    alone: RelayAlone,
+) -> None:
+    fill(alone.target)
+    alone.send(BIG, early=b"a beginning")
+    assert not alone.backend.is_flushed()
+    assert alone.backend.deadline is not None
+
+
+async def test_an_exchange_that_is_cancelled_takes_its_move_along(alone: RelayAlone) -> None:
+    alone.send(BIG)
+    await until(lambda: alone.backend.is_flushed())
+    waiting = asyncio.ensure_future(alone.relay.head())
+    await alone.source.send(BODY[:MiB])
+    await alone.target.receive(MiB)
+    before = open_sockets()
+    waiting.cancel()
+    await settle(20)
+    assert waiting.cancelled()
+    moved = alone.client.received_bytes
+    await alone.source.send(BODY[:MiB])
+    await settle(50)
+    assert alone.client.received_bytes == moved
+    assert open_sockets() < before - 1  # the pipe and both copies; the connection, too
