@@ -32,9 +32,11 @@ def test_a_session_is_good_at_a_gateway_that_has_never_seen_its_login(
     shared = second / found.relative_to(first)
     shared.parent.mkdir(parents=True)
     shutil.copy(found, shared)
-    with running_login_gateway(second, recording_backend(wire), issuer) as gateway:
-        with closing(s3_client(gateway.endpoint, key)) as s3:
-            assert s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == b"body"
+    with (
+        running_login_gateway(second, recording_backend(wire), issuer) as gateway,
+        closing(s3_client(gateway.endpoint, key)) as s3,
+    ):
+        assert s3.get_object(Bucket=BUCKET, Key="k")["Body"].read() == b"body"
 
 
 @pytest.mark.rule("3.12.16")
