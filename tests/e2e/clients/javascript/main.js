@@ -24,7 +24,9 @@ async function described(call) {
   return "no error";
 }
 
-const { Arn } = await new STSClient({}).send(new GetCallerIdentityCommand({}));
+const { Arn = "" } = process.env.AWS_ENDPOINT_URL_STS
+  ? await new STSClient({}).send(new GetCallerIdentityCommand({}))
+  : {};
 
 for (const key of ["small", "gone"]) {
   await client.send(new PutObjectCommand({ ...at(key), Body: "hello" }));

@@ -50,6 +50,9 @@ public final class Main {
   }
 
   private static String arn() {
+    if (System.getenv("AWS_ENDPOINT_URL_STS") == null) {
+      return "";
+    }
     try (StsClient client = StsClient.create()) {
       return client.getCallerIdentity().arn();
     }
