@@ -122,7 +122,7 @@ def test_an_sdk_logs_in_and_moves_objects(
     assert seen["arn"] == f"arn:aws:sts::000000000000:assumed-role/{NAMESPACE}.reporter/pod-1"
     assert seen["greeting"] == "hello"
     assert seen["size"] == _LARGE_BYTES
-    assert seen["keys"] == [f"{sdk}/large +ü", f"{sdk}/small"]
+    assert seen["keys"] == [f"{sdk}/{name}" for name in ("large +ü", "small", "whole")]
     assert digest((tmp_path / "copy").read_bytes()) == digest(payload(_LARGE_BYTES))
     assert seen["missing"] == "NoSuchKey NoSuchKey 404"
     kind, code, status = seen["denied"].split()
@@ -135,6 +135,8 @@ def test_an_sdk_logs_in_and_moves_objects(
     with closing(login_front.backend.direct_client()) as direct:
         key = f"{BACKEND_PREFIX}{sdk}/large +ü"
         stored = direct.head_object(Bucket=BACKEND_BUCKET, Key=key, PartNumber=1)
+        whole = direct.get_object(Bucket=BACKEND_BUCKET, Key=f"{BACKEND_PREFIX}{sdk}/whole")
+        assert digest(whole["Body"].read()) == digest(payload(_LARGE_BYTES))
     assert (stored["PartsCount"], stored["ContentLength"]) == (3, _PART_BYTES)
 
 

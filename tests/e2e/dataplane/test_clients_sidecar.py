@@ -133,7 +133,7 @@ async def test_an_sdk_of_aws_moves_objects(
 
     seen = json.loads(await bench.in_pod(files, act))
     assert (seen["greeting"], seen["size"]) == ("hello", 12 * MiB)
-    assert seen["keys"] == [f"{sdk}/large +ü", f"{sdk}/small"]
+    assert seen["keys"] == [f"{sdk}/{name}" for name in ("large +ü", "small", "whole")]
     assert copy.read_bytes() == source.read_bytes()
     assert seen["missing"] == "NoSuchKey NoSuchKey 404"
     assert seen["denied"].endswith(" AccessDenied 403")

@@ -85,12 +85,16 @@ func main() {
 	fmt.Println(string(must(json.Marshal(found))))
 }
 
-// transfer uploads a stream that cannot be read twice, in parts, and downloads it.
+// transfer uploads a file in one request, then as a stream that cannot be read twice, in parts; the
+// latter it downloads.
 func transfer(ctx context.Context, client *s3.Client, bucket, source, copied string) {
 	manager := transfermanager.New(client, func(options *transfermanager.Options) {
 		options.PartSizeBytes = 5 << 20
 		options.MultipartUploadThreshold = 5 << 20
 	})
+	file := must(os.Open(source))
+	defer file.Close()
+	must(client.PutObject(ctx, &s3.PutObjectInput{Bucket: &bucket, Key: aws.String("gosdk/whole"), Body: file}))
 	stream := must(os.Open(source))
 	defer stream.Close()
 	must(manager.UploadObject(ctx, &transfermanager.UploadObjectInput{

@@ -34,7 +34,8 @@ for (const key of ["small", "gone"]) {
 const small = await client.send(new GetObjectCommand(at("small")));
 const greeting = await small.Body.transformToString();
 
-// A stream that cannot be read twice, in parts.
+// A file in one request; then a stream that cannot be read twice, in parts.
+await client.send(new PutObjectCommand({ ...at("whole"), Body: createReadStream(source) }));
 const large = at("large +ü");
 await new Upload({ client, params: { ...large, Body: createReadStream(source) }, partSize: 5 * 1024 * 1024 }).done();
 await pipeline((await client.send(new GetObjectCommand(large))).Body, createWriteStream(copied));

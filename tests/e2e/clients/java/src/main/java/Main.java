@@ -32,6 +32,7 @@ public final class Main {
     String bucket = arguments[0];
     try (S3Client client = S3Client.create()) {
       String greeting = putAndGet(client, bucket);
+      client.putObject(r -> r.bucket(bucket).key("javasdk/whole"), Path.of(arguments[2]));
       transfer(bucket, Path.of(arguments[2]), Path.of(arguments[3]));
       long size = client.headObject(r -> r.bucket(bucket).key(LARGE)).contentLength();
       client.deleteObject(r -> r.bucket(bucket).key("javasdk/gone"));
