@@ -8,7 +8,9 @@
 #   pause | coredns | minio         one program of tools/build.sh each, built if need be
 #
 # BASE_IMAGE=REFERENCE builds upon that image instead of `base`, where a registry can be reached.
-# Root is needed. Prints the path of each archive.
+# BUILDER=buildah needs root; BUILDER=docker, the default where there is no buildah, needs a registry
+# for the base image that the Dockerfiles name, and a package index that pip finds without settings.
+# Prints the path of each archive.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/cache.sh"
@@ -16,6 +18,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 BASE=localhost/base:e2e
 SUITE=bookworm # its Python is the oldest that we support
 PACKAGES=python3,python3-venv,libc-bin,dash,coreutils,base-files,tzdata,netbase,media-types,ca-certificates
+
+BUILDER=${BUILDER:-$(command -v buildah > /dev/null && echo buildah || echo docker)}
 
 bld() { command buildah --root "$CACHE/buildah" --runroot "$CACHE/buildah-run" --log-level error "$@"; }
 
@@ -39,12 +43,18 @@ base() {
 
 # bud NAME DOCKERFILE CONTEXT [ARGUMENT...]: builds, and writes the archive if the image is new
 bud() {
-  local name=$1 dockerfile=$2 context=$3 id archive=$IMAGES/$1.tar
-  shift 3
-  id=$(bld bud --quiet --layers --isolation chroot "$@" --tag "localhost/$name:e2e" --file "$dockerfile" "$context" | tail -1)
+  local name=$1 tag=localhost/$1:e2e id archive=$IMAGES/$1.tar
+  local build=(--quiet --tag "$tag" --file "$2" "${@:4}" "$3")
+  case $BUILDER in
+    buildah) id=$(bld bud --layers --isolation chroot "${build[@]}" | tail -1) ;;
+    docker) id=$(docker build "${build[@]}" | tail -1) ;;
+  esac
   if ! is_current "$archive" "$id"; then
     rm -f "$archive.new"
-    bld push --quiet "$id" "docker-archive:$archive.new:localhost/$name:e2e"
+    case $BUILDER in
+      buildah) bld push --quiet "$id" "docker-archive:$archive.new:$tag" ;;
+      docker) docker save --output "$archive.new" "$tag" ;;
+    esac
     mv "$archive.new" "$archive"
     echo "$id" > "$archive.key"
     report "$name" "$archive"
@@ -55,6 +65,10 @@ bud() {
 # build NAME DOCKERFILE CONTEXT: on the base image, with this machine's way to the package index
 build() {
   local settings paths=() volumes=()
+  if [ "$BUILDER" = docker ]; then
+    bud "$@" ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"}
+    return
+  fi
   [ -n "${BASE_IMAGE:-}" ] || base
   settings=$(mktemp -d)
   mapfile -t paths < <(python3 "$here/pip_settings.py" "$settings/pip.conf")
@@ -71,7 +85,11 @@ program() { # NAME: an image with that static program and nothing else
 }
 
 [ $# -gt 0 ] || die "usage: images.sh base|python-client|pause|coredns|minio... | build NAME DOCKERFILE CONTEXT"
-[ "$(id -u)" = 0 ] || die "needs root"
+case $BUILDER in
+  buildah) [ "$(id -u)" = 0 ] || die "buildah needs root" ;;
+  docker) command -v docker > /dev/null || die "needs buildah or docker" ;;
+  *) die "BUILDER is buildah or docker, not $BUILDER" ;;
+esac
 if [ "$1" = build ]; then
   [ $# = 4 ] || die "usage: images.sh build NAME DOCKERFILE CONTEXT"
   build "$2" "$3" "$4"
@@ -80,7 +98,7 @@ fi
 for image in "$@"; do
   SECONDS=0
   case $image in
-    base) base ;;
+    base) [ "$BUILDER" = buildah ] || die "base is made with buildah"; base ;;
     python-client) build python-client "$here/python-client.Dockerfile" "$here" ;;
     pause | coredns | minio) program "$image" ;;
     *) die "unknown image: $image" ;;
