@@ -55,8 +55,10 @@ class Api:
         await self._json("DELETE", path)
 
     async def events(self, path: str) -> AsyncIterator[Json]:
-        """What happens from now on. Ends when the API server ends the watch."""
-        listed = await self.get(f"{path}?limit=1")
+        """Every object, then what happens. Ends when the API server ends the watch."""
+        listed = await self.get(path)
+        for item in listed["items"]:
+            yield {"type": "ADDED", "object": item}
         query = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
         timeout = httpx.Timeout(_SECONDS, read=None)
         async with self._http.stream("GET", path, params=query, timeout=timeout) as answer:

@@ -65,7 +65,7 @@ async def grants(stage: Stage, cycles: int) -> list[Figure]:
                 await pace.turn()
                 steps.append(await _step(stage, kind))
         await pace.turn()
-    size = _size(stage)
+    size, late = _size(stage), _late(steps, requests)
     seen = {
         kind: [
             requests.first(status, after=step.asked).ended - step.asked
@@ -80,9 +80,10 @@ async def grants(stage: Stage, cycles: int) -> list[Figure]:
         *_times(f"route created to served, {size}", seen["created"], p50=1.0, p99=3.0),
         Figure(
             name=f"answers that should have been refused, after Programmed, {size}",
-            value=_late(steps, requests),
+            value=sum(count for count, _ in late),
             unit="requests",
             goal=1,
+            remark="; ".join(when for _, when in late),
         ),
     ]
 
@@ -97,14 +98,18 @@ async def _step(stage: Stage, kind: str) -> Step:
     return Step(kind, asked, await stage.statuses.programmed(applied))
 
 
-def _late(steps: Sequence[Step], requests: Requests) -> int:
-    """Requests that were begun after all data planes had acknowledged, and succeeded."""
-    count = 0
+def _late(steps: Sequence[Step], requests: Requests) -> list[tuple[int, str]]:
+    """Requests that were begun after all data planes had acknowledged, and succeeded: their number
+    for each revocation that had such, and when they were."""
+    found = []
     for step, following in pairwise(steps):
-        if step.kind == "revoked":
-            samples = requests.within(step.done, following.asked)
-            count += sum(item.status == 200 and item.at > step.done for item in samples)
-    return count
+        samples = requests.within(step.done, following.asked) if step.kind == "revoked" else []
+        late = [item for item in samples if item.status == 200 and item.at > step.done]
+        if late:
+            first, last, done = (at - step.asked for at in (late[0].at, late[-1].at, step.done))
+            when = f"{first:.2f} to {last:.2f} s after the apply, Programmed at {done:.2f} s"
+            found.append((len(late), when))
+    return found
 
 
 async def stalls(stage: Stage, count: int) -> list[Figure]:
