@@ -201,7 +201,7 @@ class Exchange(BackendLeg):
         else:
             relay.send_streamed(request, upload.transform, self.deadlines(plan))
         if self.index is services.store.index:
-            services.shapes.learn(plan, planned.caller, self.deadlines(plan))
+            services.store.shapes.learn(plan, planned.caller, self.deadlines(plan))
         return True
 
     def resume(self, identity: Identity) -> ForwardPlan:

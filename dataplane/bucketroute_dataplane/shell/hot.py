@@ -59,7 +59,7 @@ class HotPath:
     def begin(self, client: ClientStream) -> bool:
         """Whether the request is on its way to the backend. False: nothing has been done."""
         services, head = self.services, client.head
-        index, shape = services.store.index, services.shapes.find(head)
+        index, shape = services.store.index, services.store.shapes.find(head)
         if shape is None or index is None:
             return False
         started = services.clock()

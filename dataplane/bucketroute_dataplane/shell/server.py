@@ -22,7 +22,6 @@ from bucketroute_dataplane.core.identity_token import trusted_issuers
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.sealing import SealingRing
 from bucketroute_dataplane.core.session import SessionSealer
-from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.addresses import Resolver
@@ -130,7 +129,6 @@ def _follow_snapshots(services: Services, sts: StsClient, jwks: JwksClient) -> N
         settings = _trusted_settings(index.settings, services.sidecar)
         services.issuer_keys.update(settings)
         services.trust = _trust(settings, services.ring, services.issuer_keys)
-        services.shapes = Shapes()
         services.metrics.route_count = len(index.entries)
         services.metrics.snapshot_swaps += 1
 

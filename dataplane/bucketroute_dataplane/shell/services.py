@@ -10,7 +10,6 @@ from email.utils import format_datetime
 from bucketroute_dataplane.core.authenticate import Trust
 from bucketroute_dataplane.core.authorize import ForwardPlan
 from bucketroute_dataplane.core.sealing import SealingRing, TokenSealer
-from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.core.sigv4 import SigningKeys, format_amz_date
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
@@ -46,7 +45,6 @@ class Services:
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
     inbound_keys: SigningKeys = field(default_factory=SigningKeys)
     outbound_keys: SigningKeys = field(default_factory=SigningKeys)
-    shapes: Shapes = field(default_factory=Shapes)  # of the snapshot that is served
     _dated: int = -1
     _amz_date: bytes = b""
     _http_date: bytes = b""

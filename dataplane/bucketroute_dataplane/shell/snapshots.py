@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 
 from bucketroute_dataplane.core.resolve import RouteIndex
+from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.shell.memory import no_collections
 from bucketroute_dataplane.shell.slices import Slices, let_go
 from bucketroute_snapshot import Snapshot, SnapshotSecrets
@@ -16,10 +17,14 @@ Preparation = Callable[[RouteIndex], Generator[None, None, Commit]]
 
 
 class SnapshotStore:
-    """Holds the current `RouteIndex`; None until the first snapshot has come."""
+    """Holds the current `RouteIndex`; None until the first snapshot has come. `shapes` are of that
+    index and of no other: both change in one step, so that nothing which was granted under one
+    snapshot is remembered under the next.
+    """
 
     def __init__(self) -> None:
         self.index: RouteIndex | None = None
+        self.shapes = Shapes()
         self.snapshot: Snapshot | None = None
         self._listeners: list[Listener] = []
         self._preparations: list[Preparation] = []
@@ -52,7 +57,7 @@ class SnapshotStore:
             listener(index, secrets)
         followups = [commit() for commit in commits]
         former = [] if self.index is None else list(self.index.entries)
-        self.index, self.snapshot = index, snapshot
+        self.index, self.snapshot, self.shapes = index, snapshot, Shapes()
         for followup in followups:
             yield from followup
         yield from let_go(former)

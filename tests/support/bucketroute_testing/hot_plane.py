@@ -250,7 +250,7 @@ class HotPlane:
 
     async def learn(self, *requests: Request) -> None:
         """Has requests served the ordinary way until their shapes are known, and forgets it all."""
-        self.services.shapes = Shapes()
+        self.services.store.shapes = Shapes()
         for request in requests:
             for _ in range(2):  # the first one dials
                 self.connect()

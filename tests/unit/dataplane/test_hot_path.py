@@ -67,7 +67,7 @@ async def play(plane: HotPlane, case: Case, *, is_hot: bool) -> Seen:
     plane.backend.replies = [STORED]
     await plane.learn(case.learned or case.request)
     if not is_hot:
-        plane.services.shapes = NoShapes()
+        plane.services.store.shapes = NoShapes()
     plane.backend.replies = list(case.replies)
     before, epoch = plane.counted(), plane.epoch
     if case.play is not None:

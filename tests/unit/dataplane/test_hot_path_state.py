@@ -104,7 +104,7 @@ async def test_a_request_that_lacks_something_is_left_without_a_trace(
         case "snapshot":
             services.store.index = None
         case "shape":
-            services.shapes = Shapes()
+            services.store.shapes = Shapes()
         case "credentials":
             services.credentials.update_secrets(replace(secrets_of(), static=()))
         case "connection":

@@ -158,7 +158,7 @@ async def test_a_large_body_arrives_whole_in_both_directions(
     async with serving(refused if is_refused else None) as running:
         await running.warm(GET, PUT)
         if not is_hot:
-            running.plane.services.shapes = NoShapes()
+            running.plane.services.store.shapes = NoShapes()
         running.plane.backend.replies = [OK, with_body(BODY)]
         before = running.moved
         client = await running.connect()
