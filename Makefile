@@ -13,6 +13,7 @@ help: ## Show the targets
 
 $(STAMP): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "BucketRoute needs Python 3.11 or newer; try: make PYTHON=python3.12"; exit 1; }
+	@echo "The first time: fetching what BucketRoute and its tests need into $(VENV), a minute or more."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -21,6 +21,7 @@ RawObject = Mapping[str, object]
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _CORE_KINDS = frozenset({"Namespace", "Secret", "ConfigMap"})
 _OUR_GROUP = "bucketroute.io/"
+_OUR_KINDS = ("BucketRoute", "BucketBackend", "BucketRouteClass")
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time: the C loader is ten times faster
@@ -161,6 +162,10 @@ def _manifests_of(
             yield from _manifests_of(path, item_node, item, problems)
     elif _is_read(value):
         yield Manifest(raw=value, path=path, node=node)
+    elif str(value.get("apiVersion", "")).startswith(_OUR_GROUP):
+        # Any other group is somebody else's; in ours it is a slip that would go unnoticed.
+        message = f"The kind {value.get('kind')} is none of {', '.join(_OUR_KINDS)}."
+        problems.append(FileProblem(path=path, line=node.start_mark.line + 1, message=message))
 
 
 def _repeated_keys(path: Path, root: yaml.Node) -> list[FileProblem]:

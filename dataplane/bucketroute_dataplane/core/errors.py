@@ -103,7 +103,7 @@ ERRORS: Mapping[str, ErrorSpec] = {
 class S3Error(Exception):
     """An error response: `code`, `status`, `message`, and extra XML elements in `fields`.
 
-    `retry_after_seconds` becomes a Retry-After header.
+    `retry_after_seconds` becomes a Retry-After header; `detail` is for the log, not the client.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class S3Error(Exception):
         *,
         fields: Mapping[str, str] | None = None,
         retry_after_seconds: int | None = None,
+        detail: str | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -121,15 +122,23 @@ class S3Error(Exception):
         self.message = message
         self.fields: Mapping[str, str] = fields or {}
         self.retry_after_seconds = retry_after_seconds
+        self.detail = detail
 
 
 class BackendUnavailableError(S3Error):
-    """The backend or its STS cannot be used now. `detail` is for the log, never for the client."""
+    """The backend or its STS cannot be used now; `detail` says why."""
+
+    detail: str
 
     def __init__(self, code: str, detail: str, *, retry_after_seconds: int | None = None) -> None:
         spec = ERRORS[code]
-        super().__init__(code, spec.status, spec.message, retry_after_seconds=retry_after_seconds)
-        self.detail = detail
+        super().__init__(
+            code,
+            spec.status,
+            spec.message,
+            retry_after_seconds=retry_after_seconds,
+            detail=detail,
+        )
 
 
 def s3_error(code: str, message: str | None = None, **fields: str) -> S3Error:

@@ -180,7 +180,8 @@ def backend_error(
     root = _parse_error(body)
     code = root.findtext("Code", "").strip() if root is not None else ""
     if code in _CREDENTIAL_CODES:
-        return _generic("BackendAuthenticationFailed")
+        detail = f"the backend refuses the credentials that BucketRoute has: {code}"
+        return _generic("BackendAuthenticationFailed", detail=detail)
     if 300 <= status < 400:
         return _generic("BadGateway")
     is_clean = code in ERRORS or (_is_code(code) and not names.mentions_backend(code))
@@ -189,7 +190,8 @@ def backend_error(
     hidden = [child.text for child in root if child.tag in ("RequestId", "HostId") and child.text]
     fields = dict(_error_fields(root, names, hidden))
     message = fields.pop("Message", "") or _fallback_message(code, status, is_object=is_object)
-    return S3Error(code, status, message, fields=fields)
+    missing = "the backend has no such bucket" if code == "NoSuchBucket" else None
+    return S3Error(code, status, message, fields=fields, detail=missing)
 
 
 def _parse_error(body: bytes) -> Element | None:
@@ -237,6 +239,6 @@ def _fallback_message(code: str, status: int, *, is_object: bool) -> str:
     return ERRORS[known].message
 
 
-def _generic(code: str, status: int | None = None) -> S3Error:
+def _generic(code: str, status: int | None = None, *, detail: str | None = None) -> S3Error:
     spec = ERRORS[code]
-    return S3Error(code, status or spec.status, spec.message)
+    return S3Error(code, status or spec.status, spec.message, detail=detail)

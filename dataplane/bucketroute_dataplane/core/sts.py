@@ -13,7 +13,7 @@ from typing import assert_never
 from urllib.parse import quote, urlencode
 
 from bucketroute_dataplane.core.backend_credentials import Credentials
-from bucketroute_dataplane.core.errors import ERRORS, BackendUnavailableError, S3Error, s3_error
+from bucketroute_dataplane.core.errors import ERRORS, BackendUnavailableError, S3Error
 from bucketroute_dataplane.core.sts_document import StsDocumentError, parse_sts_document
 from bucketroute_dataplane.core.web_identity_token import WebIdentityToken
 from bucketroute_snapshot import Secret, WebIdentityAuth
@@ -144,17 +144,27 @@ def client_error(failure: ExchangeFailure, *, retry_after_seconds: int) -> S3Err
             return BackendUnavailableError(
                 "ServiceUnavailable", failure.detail, retry_after_seconds=retry_after_seconds
             )
-        case StsRefusal(code="AccessDenied"):
-            return s3_error("AccessDenied")
         case StsRefusal(code=code) if code in _THROTTLING:
             return BackendUnavailableError(
                 "SlowDown", f"the STS throttles: {code}", retry_after_seconds=retry_after_seconds
             )
         case StsRefusal():
-            message = ERRORS["BackendAuthenticationFailed"].message
-            return s3_error("BackendAuthenticationFailed", f"{message} STS code: {failure.code}.")
+            return _refused(failure)
         case _:
             assert_never(failure)
+
+
+def _refused(refusal: StsRefusal) -> S3Error:
+    code, told = "BackendAuthenticationFailed", f" STS code: {refusal.code}."
+    if refusal.code == "AccessDenied":
+        code, told = "AccessDenied", ""
+    spec = ERRORS[code]
+    return S3Error(
+        code,
+        spec.status,
+        f"{spec.message}{told}",
+        detail=f"the STS refuses the role: {refusal.code}: {refusal.message}",
+    )
 
 
 def _refusal(

@@ -148,7 +148,7 @@ async def _answer_error(
     error = backend_error(
         head.status, body, plan.target.names, is_object=request.operation.level is Level.OBJECT
     )
-    record.error_code = error.code
+    record.error_code, record.detail = error.code, error.detail
     answering.respond(
         error.status,
         [*_kept_headers(answering, head), XML_TYPE],

@@ -13,7 +13,7 @@ from bucketroute_dataplane.core.container_credentials import (
     credentials_document,
     credentials_error_document,
 )
-from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error, s3_error
+from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.messages import Header
 from bucketroute_dataplane.core.session import new_session
 from bucketroute_dataplane.shell.answers import Answering
@@ -31,7 +31,7 @@ def answer_credentials(answering: Answering, sidecar: Sidecar) -> None:
         status, body = 200, _credentials(answering, sidecar)
     except S3Error as error:
         record.error_code = error.code
-        if isinstance(error, BackendUnavailableError):
+        if error.detail is not None:
             record.detail = error.detail
         status, body = error.status, credentials_error_document(error)
     answering.respond(status, _HEADERS, body)

@@ -203,7 +203,7 @@ class _Serving:
         """Answers with the error, or, if an answer is under way, breaks that off."""
         client, record = self._answering.client, self._answering.record
         record.error_code = error.code
-        if isinstance(error, BackendUnavailableError):
+        if error.detail is not None:
             record.detail = error.detail
         if client.response_started or client.disconnected:
             client.break_off()

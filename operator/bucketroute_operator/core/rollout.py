@@ -158,7 +158,7 @@ def _refusal(route: str, version: ConfigVersion, pods: Iterable[PodState]) -> Ou
 
 
 NOT_NEEDED = Outcome(
-    status="True", reason="NotNeeded", message="The backend takes no STS credentials."
+    status="True", reason="NotNeeded", message="As it is now, the route assumes no role."
 )
 NOT_TRIED = Outcome(
     status="Unknown", reason="NotTried", message="No data plane has asked the STS yet."
@@ -177,7 +177,8 @@ def credential_ready(route: str, pods: Iterable[PodState]) -> Outcome:
 
 _SAID = {
     "True": "The STS grants the role to every data plane that asked.",
-    "False": "The STS refuses the role; the reason is its code.",
+    "False": "The STS refuses the role, and the reason is its code. Compare the role's ARN, and "
+    "its trust policy with the gateway's subject and the class's audience.",
     "Unknown": "The STS has not decided yet.",
 }
 

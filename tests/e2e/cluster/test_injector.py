@@ -119,6 +119,12 @@ def test_an_unknown_class_is_told_at_once(bucketroute: Installation, team: str) 
         create(bucketroute.cluster, manifest, "--dry-run=server", "--warnings-as-errors")
 
 
+def test_a_mode_that_does_not_exist_is_warned_about(bucketroute: Installation, team: str) -> None:
+    manifest = pod(team, "misspelt", "true").manifest()
+    with pytest.raises(CommandError, match="inject is neither env nor sidecar"):
+        create(bucketroute.cluster, manifest, "--dry-run=server", "--warnings-as-errors")
+
+
 @pytest.fixture
 def northern_class(bucketroute: Installation) -> Iterator[str]:
     """As the default class, in another region."""

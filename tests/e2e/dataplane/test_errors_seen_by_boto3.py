@@ -33,7 +33,7 @@ from bucketroute_testing.manifests import (
     bucket_backend,
     bucket_route,
 )
-from bucketroute_testing.processes import free_port
+from bucketroute_testing.processes import free_port, wait_until
 from bucketroute_testing.signing import AccessKey
 from bucketroute_testing.sts import StsBehaviour
 from bucketroute_testing.wire import WireBackend
@@ -182,9 +182,16 @@ def test_a_failed_exchange_tells_its_code_only(
     wire: WireBackend, start_gateway: StartGateway, behaviour: StsBehaviour, row: Row
 ) -> None:
     wire.sts.behaviour = behaviour
-    with closing(start_gateway(recording_backend(wire)).client()) as client:
+    gateway = start_gateway(recording_backend(wire))
+    with closing(gateway.client()) as client:
         error = assert_error(client, row)
     assert "told by the script" not in str(error.response)
+    told = f'"detail":"the STS {"throttles" if row.status == 503 else "refuses the role"}: '
+    wait_until(
+        lambda: f"{told}{behaviour.error_code}" in gateway.process.log_text(),
+        deadline_seconds=10,
+        what="the access log's detail",
+    )
 
 
 @pytest.mark.rule("3.6.7")

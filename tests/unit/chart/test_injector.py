@@ -70,7 +70,13 @@ def test_an_outage_of_it_stops_no_pod_that_can_do_without(case: str) -> None:
     assert actions == {
         "bucketroute-sidecar-present": ["Deny"],
         "bucketroute-env-present": ["Warn", "Audit"],
+        "bucketroute-mode-known": ["Warn", "Audit"],
     }
+    known = policies.pop("bucketroute-mode-known")["spec"]
+    assert known["matchConstraints"]["objectSelector"]["matchExpressions"] == [
+        {"key": MODE_LABEL, "operator": "Exists"},
+        {"key": MODE_LABEL, "operator": "NotIn", "values": [mode.value for mode in Mode]},
+    ]
     modes = {
         name: item["spec"]["matchConstraints"]["objectSelector"]["matchLabels"][MODE_LABEL]
         for name, item in policies.items()

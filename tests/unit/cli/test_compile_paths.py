@@ -219,6 +219,13 @@ def test_lists_json_and_other_kinds_may_stand_in_a_folder(tmp_path: Path) -> Non
     assert (found.namespace, found.created_at) == ("default", "2026-01-01T00:00:00Z")
 
 
+def test_a_kind_of_ours_that_does_not_exist_is_a_finding(tmp_path: Path) -> None:
+    text = "apiVersion: bucketroute.io/v1alpha1\nkind: BucketRoot\nmetadata: {name: x}\n"
+    (finding,) = compile_paths([write(tmp_path, a=text)]).findings
+    assert finding.reason == "UnreadableManifest"
+    assert "BucketRoot is none of BucketRoute, BucketBackend, BucketRouteClass" in str(finding)
+
+
 def test_timestamps_stay_text_as_in_json(tmp_path: Path) -> None:
     text = route("data").replace(
         "namespace: team-a", "namespace: team-a, creationTimestamp: 2026-01-01T00:00:00Z"

@@ -138,6 +138,14 @@ def test_the_status_is_the_backends() -> None:
 def test_the_backends_doubts_about_our_credentials_are_not_the_clients(code: str) -> None:
     shown = backend_error(403, error(code, "StringToSign …"), NAMES)
     assert (shown.status, shown.code) == (502, "BackendAuthenticationFailed")
+    assert shown.detail == f"the backend refuses the credentials that BucketRoute has: {code}"
+    assert code not in shown.message
+
+
+def test_the_log_tells_a_bucket_that_the_backend_lacks_from_a_route_that_is_not_there() -> None:
+    shown = backend_error(404, error("NoSuchBucket"), NAMES)
+    assert (shown.status, shown.code) == (404, "NoSuchBucket")
+    assert shown.detail == "the backend has no such bucket"
 
 
 def test_a_redirect_to_the_backend_is_never_passed_on() -> None:

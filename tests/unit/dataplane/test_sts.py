@@ -168,6 +168,7 @@ def test_the_client_sees_the_code_of_a_refusal_and_none_of_its_words(
     assert (error.code, error.status) == (client_code, client_status)
     assert (code in error.message) is (client_code == "BackendAuthenticationFailed")
     assert "told by the STS" not in str(error)
+    assert code in (error.detail or "")
 
 
 @pytest.mark.rule("3.11.5")
