@@ -37,6 +37,7 @@ _SUBJECT_FORMS = (
 _SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([^:]+):([^:]+)")
 _ACCESS_KEY = re.compile(r"accesskey:([^/]+)/([^/]+)")
 _OIDC = re.compile(r"oidc:([^#]+)#(.+)", re.DOTALL)
+_METHODS = "GET, HEAD, PUT, POST, DELETE or OPTIONS"
 _TARGET = re.compile(r"s3://([^/]+)(?:/(.*))?", re.DOTALL)
 
 
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as", dest="identity", metavar="SUBJECT", type=_identity, required=True,
         help=_SUBJECT_FORMS,
     )  # fmt: skip
-    parser.add_argument("method", metavar="METHOD", type=str.upper, help="GET, HEAD, PUT …")
+    parser.add_argument("method", metavar="METHOD", type=_method, help=_METHODS)
     parser.add_argument("target", metavar="s3://BUCKET/KEY", type=_target)
     parser.add_argument(
         "--query", default="", metavar="QUERY",
@@ -162,6 +163,14 @@ def _identity(text: str) -> Identity:
     if match := _OIDC.fullmatch(text):
         return oidc_identity(match[1], match[2])
     raise argparse.ArgumentTypeError(f"{text!r} is none of {_SUBJECT_FORMS}")
+
+
+def _method(text: str) -> str:
+    """Of HTTP: with the URL it says which operation is meant; the operation's name would not do."""
+    method = text.upper()
+    if method not in re.findall(r"[A-Z]+", _METHODS):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {_METHODS}")
+    return method
 
 
 def _target(text: str) -> tuple[str, str]:

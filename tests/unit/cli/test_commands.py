@@ -183,6 +183,7 @@ def test_a_denial_says_of_each_rule_why(
     [
         ["explain", "--as", "root", "GET", "s3://x", "-f", "."],
         ["explain", "--as", "anonymous", "GET", "reports/x", "-f", "."],
+        ["explain", "--as", "anonymous", "GetObject", "s3://reports/x", "-f", "."],
         ["check", "--live", "-f", "."],
         ["status", "--live"],
         ["nonsense"],
