@@ -24,7 +24,7 @@ from bucketroute_dataplane.core.jwk import parse_jwks
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.server import DataplaneServer, dataplane
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
-from bucketroute_snapshot import Snapshot
+from bucketroute_snapshot import Route, RouteState, Snapshot
 
 # A save in an editor is several events; together they are one reload.
 DEBOUNCE_MILLISECONDS = 200
@@ -205,9 +205,15 @@ class Manifests:
                 print(line, file=sys.stderr)
         self._shown = frozenset(lines)
         if changed:
-            names = ", ".join(route.bucket for route in snapshot.routes[:10])
+            names = ": " + ", ".join(map(_shown_name, snapshot.routes[:10]))
             more = f" and {len(snapshot.routes) - 10} more" if len(snapshot.routes) > 10 else ""
-            print(f"{len(snapshot.routes)} route(s): {names}{more}", file=sys.stderr)
+            told = names + more if snapshot.routes else ""
+            print(f"{len(snapshot.routes)} route(s){told}", file=sys.stderr)
+
+
+def _shown_name(route: Route) -> str:
+    """A route that an edit broke keeps its name, but serves nobody until it is put right."""
+    return route.bucket if route.state is RouteState.ACTIVE else f"{route.bucket} (not served)"
 
 
 def overridden(snapshot: Snapshot, overrides: ClassOverrides) -> Snapshot:
