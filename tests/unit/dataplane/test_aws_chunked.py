@@ -39,15 +39,16 @@ def test_what_was_framed_comes_out_whatever_the_pieces(
     into.finish()
 
 
-@settings(max_examples=300, deadline=None, database=None)
-@given(framing=st.sampled_from(FRAMINGS), cut=st.integers(0, 2000))
-def test_a_body_cut_anywhere_is_refused(framing: bytes, cut: int) -> None:
+@pytest.mark.parametrize("framing", FRAMINGS, ids=bytes.decode)
+def test_a_body_cut_anywhere_is_refused(framing: bytes) -> None:
     body = encoded(framing)
     # Behind the trailer comes one empty line, which says nothing that is not known by then.
     last = 2 if framing != STREAMING_SIGNED else 0
-    into = decoder(framing)
-    error = refused(into, body[: min(cut, len(body) - last - 1)])
-    assert error.code == "IncompleteBody"
+    # Cut there, it is a whole body that lacks its trailer's signature.
+    unsigned = body.find(b"x-amz-trailer-signature")
+    for cut in range(len(body) - last):
+        error = refused(decoder(framing), body[:cut])
+        assert error.code == ("SignatureDoesNotMatch" if cut == unsigned else "IncompleteBody"), cut
 
 
 @settings(max_examples=500, deadline=None, database=None)
