@@ -1,10 +1,11 @@
-"""Python libraries as their users call them: s3fs, minio-py, pyarrow."""
+"""Python libraries as their users call them: s3fs, minio-py, pyarrow, DuckDB."""
 
 from pathlib import Path
 
 from bucketroute_testing.client_runs import CLIENT_FRONTS, contents
 from bucketroute_testing.gateway import BUCKET, Gateway
 from bucketroute_testing.tools import (
+    DUCKDB,
     MINIO_PY,
     PYARROW,
     S3FS,
@@ -56,7 +57,7 @@ assert not wrong, wrong
 assert not list(client.list_objects(bucket, "minio-py/", recursive=True))
 """
 
-# What DuckDB, Spark and pandas do with Parquet: many ranges of one object, through AWS's C++ SDK.
+# What Spark and pandas do with Parquet: many ranges of one object, through AWS's C++ SDK.
 PYARROW_PROGRAM = """
 import os, sys
 from urllib.parse import urlsplit
@@ -89,6 +90,36 @@ s3.delete_dir(f"{bucket}/arrow")
 assert not s3.get_file_info(f"{bucket}/arrow/one").is_file
 """
 
+# Its own S3 client (httpfs): multipart uploads, ranges, lists by glob, HEAD before each read.
+DUCKDB_PROGRAM = """
+import os, pathlib, sys
+from urllib.parse import urlsplit
+import duckdb, duckdb_ext
+[bucket] = sys.argv[1:]
+url = urlsplit(os.environ["AWS_ENDPOINT_URL"])
+[extension] = pathlib.Path(next(iter(duckdb_ext.__path__))).rglob("httpfs.duckdb_extension")
+db = duckdb.connect()
+db.execute(f"LOAD '{extension}'")
+if "SSL_CERT_FILE" in os.environ:
+    db.execute(f"SET ca_cert_file = '{os.environ['SSL_CERT_FILE']}'")
+    db.execute("SET enable_server_cert_verification = true")
+key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+db.execute(
+    f"CREATE SECRET (TYPE s3, URL_STYLE 'path', REGION 'us-east-1', ENDPOINT '{url.netloc}', "
+    f"KEY_ID '{key}', SECRET '{secret}', USE_SSL {url.scheme == 'https'})"
+)
+there = f"s3://{bucket}/duck-{url.scheme}"
+rows = "SELECT n, n % 2 AS part, md5(n::VARCHAR) AS text FROM range(400_000) AS numbers(n)"
+db.execute(f"COPY ({rows}) TO '{there}/one.parquet' (FORMAT parquet)")
+db.execute(f"COPY ({rows}) TO '{there}/parts' (FORMAT parquet, PARTITION_BY part)")
+some = db.execute(f"SELECT count(*), sum(n) FROM '{there}/one.parquet' WHERE n < 1000").fetchone()
+assert some == (1000, 499500), some
+half = db.execute(f"SELECT count(*) FROM '{there}/parts/*/*.parquet' WHERE part = 1").fetchone()
+assert half == (200_000,), half
+db.execute(f"COPY (SELECT 1 AS one) TO '{there}/a +.csv'")
+assert db.execute(f"SELECT one FROM '{there}/a +.csv'").fetchone() == (1,)
+"""
+
 
 @CLIENT_FRONTS
 def test_s3fs_works_as_a_file_system(front: Gateway, source: Path, tmp_path: Path) -> None:
@@ -104,6 +135,13 @@ def test_minio_py_streams_signed_chunks(front: Gateway, source: Path, tmp_path: 
 def test_pyarrow_writes_and_reads_tables(front: Gateway, source: Path, tmp_path: Path) -> None:
     (tmp_path / "copy").mkdir()
     check_program(front, PYARROW.program(), PYARROW_PROGRAM, source, tmp_path)
+
+
+@CLIENT_FRONTS
+def test_duckdb_writes_and_reads_tables_with_its_own_client(front: Gateway, tmp_path: Path) -> None:
+    environment = client_environment(front.endpoint, front.key, ca=front.ca)
+    python = DUCKDB.program()
+    run_client(python, "-c", DUCKDB_PROGRAM, BUCKET, environment=environment, directory=tmp_path)
 
 
 def check_program(

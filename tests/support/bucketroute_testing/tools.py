@@ -66,6 +66,10 @@ AWS_CLI = ClientTool(name="awscli", requirements=("awscli==1.46.3",))
 S3FS = ClientTool(name="s3fs", requirements=("s3fs==2026.9.0",))
 MINIO_PY = ClientTool(name="minio", requirements=("minio==7.2.20",))
 PYARROW = ClientTool(name="pyarrow", requirements=("pyarrow==26.0.1",))
+# DuckDB fetches its extensions when it runs; as a package, this one is of a known version.
+DUCKDB = ClientTool(
+    name="duckdb", requirements=("duckdb==1.4.4", "duckdb-ext-httpfs==1.4.4.20260205")
+)
 
 
 class ProgramMissingError(Exception):
