@@ -61,13 +61,11 @@ class IssuerKeys:
         self.repoll: Callable[[], Awaitable[None]] | None = None
         self._fetcher = fetcher
         self._clock = clock
-        self._cluster: str | None = None
         self._entries: dict[str, _Entry] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def update(self, settings: ClassSettings) -> None:
         """Use the cluster's keys and the list of issuers of this snapshot from now on."""
-        self._cluster = settings.cluster_issuer
         kept = {item.issuer for item in settings.client_issuers}
         if settings.cluster_issuer is not None:
             kept.add(settings.cluster_issuer)

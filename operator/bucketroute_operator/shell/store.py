@@ -126,11 +126,8 @@ class ObjectStore:
         of_kind.touched = {key: at for key, at in of_kind.touched.items() if at > began}
         return greatest, differences
 
-    def was_deleted(self, uid: str) -> bool:
-        """Whether somebody was seen deleting it (a gap in a LIST is no deletion)."""
-        return uid in self._deleted
-
     def deleted_uids(self) -> frozenset[str]:
+        """What somebody was seen deleting (a gap in a LIST is no deletion)."""
         return frozenset(self._deleted)
 
     def of(self, resource: Resource) -> Mapping[Key, StoredObject]:

@@ -95,7 +95,7 @@ def test_a_list_removes_what_was_deleted_unseen_and_that_is_no_deletion() -> Non
     store.event(ROUTES, "ADDED", _raw(1))
     began = store.begin_listing()
     assert store.listed(ROUTES, [], began) == (Change.CONTENT, 1)
-    assert not store.was_deleted("uid-1")
+    assert store.deleted_uids() == frozenset()
 
 
 def test_an_event_that_came_during_a_list_is_newer_than_the_list() -> None:
