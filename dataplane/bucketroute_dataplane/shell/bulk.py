@@ -135,8 +135,9 @@ class BulkMover:
     def _on_ready(self) -> None:
         if self._epoll is None:
             return
-        for descriptor, _ in self._epoll.poll(0):
-            move = self._moves.get(descriptor)
+        # Once for each, though both of its sockets may be ready.
+        ready = {self._moves.get(descriptor): None for descriptor, _ in self._epoll.poll(0)}
+        for move in ready:
             if move is not None:
                 # A call each: what one exchange raises must not cost the others their edges.
                 self.soon(move.step)
