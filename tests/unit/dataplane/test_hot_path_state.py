@@ -1,6 +1,5 @@
 """What the hot path leaves behind, what it needs at hand, and what a new snapshot does to it."""
 
-import gc
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from bucketroute_dataplane.shell.hot import HotPath
 from bucketroute_dataplane.shell.hot_exchange import HotExchange
 from bucketroute_snapshot import RouteState
 from bucketroute_testing import heads
+from bucketroute_testing.garbage import garbage_of_ours
 from bucketroute_testing.hot_plane import (
     HotPlane,
     Reply,
@@ -253,20 +253,7 @@ async def test_a_request_leaves_nothing_for_the_garbage_collector(
 ) -> None:
     plane.backend.replies = [reply]
     await plane.send(request_)
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
+    with garbage_of_ours() as ours:
         for _ in range(10):
             await plane.send(request_)
-        gc.collect()
-        ours = Counter(
-            type(item).__qualname__
-            for item in gc.garbage
-            if type(item).__module__.startswith("bucketroute_dataplane")
-        )
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
     assert ours == Counter()

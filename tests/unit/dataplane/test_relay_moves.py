@@ -3,7 +3,6 @@ the same to everybody in either case."""
 
 import asyncio
 import errno
-import gc
 import os
 import re
 from collections import Counter
@@ -22,6 +21,7 @@ from bucketroute_dataplane.shell.relay import Relay
 from bucketroute_dataplane.shell.server import DataplaneServer
 from bucketroute_dataplane.shell.upstream import UpstreamConnection
 from bucketroute_dataplane.shell.watchdog import Watchdog
+from bucketroute_testing.garbage import garbage_of_ours
 from bucketroute_testing.heads import head
 from bucketroute_testing.hot_plane import HotPlane, NoShapes, Reply, Request, hot_plane
 from bucketroute_testing.tcp_sides import Side
@@ -443,10 +443,7 @@ async def test_a_connection_leaves_nothing_for_the_garbage_collector(
     before = open_sockets()
     await end(served)
     await until(lambda: served.plane.services.metrics.in_flight == 0)
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
+    with garbage_of_ours() as ours:
         for _ in range(3):
             await end(served)
         served.close()
@@ -454,16 +451,6 @@ async def test_a_connection_leaves_nothing_for_the_garbage_collector(
         served.plane.services.pools.close()
         await until(lambda: open_sockets() < before)
         await settle(20)
-        gc.collect()
-        ours = Counter(
-            type(item).__qualname__
-            for item in gc.garbage
-            if type(item).__module__.startswith("bucketroute_dataplane")
-        )
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
     assert ours == Counter()
 
 
