@@ -9,16 +9,14 @@ import asyncio
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.control import get_cost, measures, objects, steps
 from bench.control.api import connected
-from bench.control.figures import Figure, table
+from bench.control.figures import Figure, told
 from bench.control.stage import staged
 from bench.processes import BenchmarkError
-from bench.programs import HERE, ProgramMissingError
-from bench.report import machine
+from bench.programs import ProgramMissingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +85,7 @@ def main() -> int:
     except (BenchmarkError, ProgramMissingError, OSError) as exc:
         print(f"bench.control: {exc}", file=sys.stderr)
         return 2
-    now = datetime.now(UTC)
-    text = f"{machine(now, given.rounds)}\n\n{table(figures)}\n"
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    (results / f"control-{now:%Y%m%dT%H%M%SZ}.md").write_text(text)
-    print(text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    return told("control", figures, rounds=given.rounds)
 
 
 def _say(text: str) -> None:

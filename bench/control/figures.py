@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import ceil
+
+from bench.programs import HERE
+from bench.report import machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +40,14 @@ def table(figures: Iterable[Figure]) -> str:
         cells = (figure.name, f"{value} {figure.unit}", goal, outcome, figure.remark)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def told(name: str, figures: Sequence[Figure], *, rounds: int) -> int:
+    """Prints the table and keeps it in `results/`. Returns the exit status: 1 if one is missed."""
+    now = datetime.now(UTC)
+    text = f"{machine(now, rounds)}\n\n{table(figures)}\n"
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    (results / f"{name}-{now:%Y%m%dT%H%M%SZ}.md").write_text(text)
+    print(text)
+    return 0 if all(figure.is_met for figure in figures) else 1

@@ -11,14 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.control.figures import Figure, percentile, table
+from bench.control.figures import Figure, percentile, told
 from bench.login.gateway import Gateway, running_gateway, session_of
 from bench.processes import BenchmarkError, Cores
-from bench.programs import HERE
-from bench.report import machine
 from bucketroute_dataplane.core.sigv4 import SigningCredentials
 
 LOGINS = 1000
@@ -140,13 +137,7 @@ def main() -> int:
     except (BenchmarkError, OSError) as exc:
         print(f"bench.login: {exc}", file=sys.stderr)
         return 2
-    now = datetime.now(UTC)
-    text = f"{machine(now, 1)}\n\n{table(figures)}\n"
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    (results / f"login-{now:%Y%m%dT%H%M%SZ}.md").write_text(text)
-    print(text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    return told("login", figures, rounds=1)
 
 
 if __name__ == "__main__":
