@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CLUSTER ?= local
 ARGS ?=
+COMPILED := build/compiled
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
-.PHONY: demo test lint lint-chart docs format e2e bench bench-control bench-login bench-quick bench-tls soak lock clean help
+.PHONY: compiled demo test test-compiled lint lint-chart docs format e2e bench bench-control bench-login bench-quick bench-tls soak lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,6 +25,17 @@ demo: $(STAMP) ## Show the product: embedded backend, one route, boto3 through i
 
 test: $(STAMP) ## Run every test that needs no cluster (ARGS go to pytest)
 	$(BIN)/pytest $(ARGS)
+
+# The wheel that the images hold, unpacked: what comes before the checkout on the path is compiled.
+$(COMPILED)/.made: $(STAMP) pyproject.toml dataplane/hatch_build.py $(shell find operator dataplane cli -name '*.py')
+	rm -rf $(COMPILED)
+	BUCKETROUTE_COMPILE=1 $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target $(COMPILED) .
+	@touch $@
+
+compiled: $(COMPILED)/.made ## Compile the request path, as the image has it (needs a C compiler)
+
+test-compiled: $(COMPILED)/.made ## Run the data plane's tests on the compiled request path (ARGS go to pytest)
+	BUCKETROUTE_EXPECT_COMPILED=1 PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/pytest tests/unit/dataplane tests/e2e/dataplane $(ARGS)
 
 lint: $(STAMP) ## Check format, style, types and layers
 	$(BIN)/ruff format --check .

@@ -57,7 +57,9 @@ class RequestTemplate:
         forwarded = [values[name] for name in self._forwarded]
         if forwarded and has_control(b"".join(forwarded)):
             return None
-        signed = self._signed % tuple([b" ".join(values[name].split()) for name in self._sorted])
+        signed = self._signed_text % tuple(
+            [b" ".join(values[name].split()) for name in self._sorted]
+        )
         canonical = b"%s\n%s\n\n%s" % (self._method, path, signed)
         signature = self._key.sign(self._to_sign + sha256(canonical).hexdigest().encode())
         head = b"%s %s HTTP/1.1\r\nhost: %s\r\n%s%s" % (
@@ -85,7 +87,7 @@ class RequestTemplate:
         lines = [b"%s:%s\n" % (name, fixed.get(name, _VALUE)) for name in names]
         self._credentials, self._amz_date, self._key = credentials, amz_date, key
         self._to_sign = b"AWS4-HMAC-SHA256\n%s\n%s\n" % (amz_date, scope)
-        self._signed = _format(
+        self._signed_text = _format(
             b"%s\n%s\n%s" % (b"".join(lines), signed_headers, self._payload_hash)
         )
         authorization = b"AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (

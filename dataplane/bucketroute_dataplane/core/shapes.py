@@ -105,7 +105,7 @@ class RequestShape:
         lines = b"".join([_escaped(name) + b":%s\n" for name in names])
         fixed = (head.method, _escaped(query), lines, _escaped(b";".join(names)))
         self._canonical = b"%s\n%%s\n%s\n%s\n%s\n%%s" % fixed
-        self._signed = names
+        self._signed_names = names
         self._scope = signature.scope
         self._day = signature.timestamp[:8]
         self._key = signature.signing_key
@@ -131,7 +131,7 @@ class RequestShape:
         if self._expires_at is not None and epoch >= self._expires_at:
             return False
         payload_hash = values[b"x-amz-content-sha256"]
-        signed = [b" ".join(values[name].split()) for name in self._signed]
+        signed = [b" ".join(values[name].split()) for name in self._signed_names]
         canonical = self._canonical % (path, *signed, payload_hash)
         digest = sha256(canonical).hexdigest().encode()
         expected = self._key.sign(
@@ -161,7 +161,8 @@ class Shapes:
         request, head = plan.request, plan.request.head
         bucket = request.bucket.encode()
         if (
-            caller.signature is None
+            not self._max_shapes
+            or caller.signature is None
             or request.operation.name not in _OPERATIONS
             or not request.query.keys() <= _IDLE_PARAMETERS
             or head.raw_path != b"/%s/%s" % (bucket, request.key)
@@ -208,7 +209,7 @@ def _shape_of(plan: ForwardPlan, caller: Caller) -> RequestShape | None:
         and values.get(b"x-amz-content-sha256") == claim.payload_hash
         and canonical_path(head.raw_path) == head.raw_path
     )
-    framing = _FRAMING & values.keys()
+    framing = values.keys() & _FRAMING
     has_its_framing = framing == (
         {b"content-length"} if operation.body is BodyMode.STREAMED else set()
     )

@@ -200,14 +200,13 @@ class ClientStream(ClientResponse):
         self._expects_continue = False
 
     async def _more(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        self._wakeup = self._loop.create_future()
-        self._connection.resume_reading()
-        try:
-            await self._wakeup
-        finally:
-            self._wakeup = None
+        if self._failure is None:
+            self._wakeup = self._loop.create_future()
+            self._connection.resume_reading()
+            try:
+                await self._wakeup
+            finally:
+                self._wakeup = None
         if self._failure is not None:
             raise self._failure
 

@@ -33,7 +33,6 @@ class ClientResponse:
     is_running = False
     is_write_paused = False
     sent_bytes = 0
-    _consumer: BodyConsumer | None = None
     _is_unwanted = False
     _pending_head: bytes | None = None
     _is_chunked = False
@@ -53,6 +52,7 @@ class ClientResponse:
         self._connection = connection
         self._loop = connection.loop
         self._is_http10 = is_http10
+        self._consumer: BodyConsumer | None = None
         self._expects_continue = expects_continue and not is_http10
 
     # -- bodies that are moved by the kernel ---------------------------------------------------

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httptools
@@ -33,11 +35,9 @@ _LOGGER = logging.getLogger("bucketroute.dataplane")
 class S3Protocol(ClientSocket):
     """One client connection. `front` and `watchdog` come from `s3_protocol()`."""
 
-    front: Front
-    watchdog: Watchdog
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, front: Front, watchdog: Watchdog, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.front, self.watchdog = front, watchdog
         self._is_in_head = True
         self._unparsed_bytes = 0  # since the parser last made something of them
         # Of a body that the parser leaves out, since the head asks for another protocol too.
@@ -295,6 +295,6 @@ class S3Protocol(ClientSocket):
         return cycle is not None and not cycle.response_complete
 
 
-def s3_protocol(front: Front, watchdog: Watchdog) -> type[S3Protocol]:
-    """The class to give to uvicorn as `http=`, bound to what serves a connection."""
-    return type("BoundS3Protocol", (S3Protocol,), {"front": front, "watchdog": watchdog})
+def s3_protocol(front: Front, watchdog: Watchdog) -> Callable[..., S3Protocol]:
+    """What to give to uvicorn as `http=`, bound to what serves a connection."""
+    return partial(S3Protocol, front, watchdog)

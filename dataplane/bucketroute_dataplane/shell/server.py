@@ -186,7 +186,7 @@ class DataplaneServer:
                 probes_app(is_ready=self.is_ready)
                 if settings.admin_host
                 else admin_app(services.metrics, is_ready=self.is_ready),
-                http=s3_protocol(self._front, services.watchdog),
+                http=s3_protocol(self._front, services.watchdog),  # type: ignore[arg-type]  # called
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import httptools
 
@@ -27,6 +28,15 @@ _JOIN_BYTES = 64 * 1024
 
 class UpstreamConnection(BackendSocket):
     """Idle, or in one exchange with `sink`. Deadlines: first byte, then between bytes."""
+
+    _parser: Any = None
+    _method = b""
+    _status = 0
+    _head_bytes = 0
+    _has_received = False
+    _is_counted = False
+    _until_close = False
+    _uncounted = 0
 
     def __init__(
         self,
@@ -155,7 +165,7 @@ class UpstreamConnection(BackendSocket):
             self._fail(BackendError("the backend closed the connection", is_stale=is_stale))
         else:
             self._on_idle(self)
-        del self._parser  # it knows this connection, and that would be a circle
+        self._parser = None  # it knows this connection, and that would be a circle
 
     def pause_writing(self) -> None:
         self.is_write_paused = True

@@ -91,9 +91,11 @@ def await_served(bucketroute: Installation, team: str, public: str) -> None:
     later; and right after pods were killed their Deployment still calls itself complete.
     """
     wait_until(
-        lambda: reader(bucketroute, team, public, per_second=20, seconds=3)
-        .run(bucketroute.cluster)
-        .value(),
+        lambda: (
+            reader(bucketroute, team, public, per_second=20, seconds=3)
+            .run(bucketroute.cluster)
+            .value()
+        ),
         lambda read: read["failed"] == 0 and read["sent"] > 20,
         seconds=RECONNECT_SECONDS,
     )

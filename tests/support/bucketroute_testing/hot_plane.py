@@ -9,19 +9,20 @@ import io
 import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 from bucketroute_dataplane.core.identity import service_account_identity
-from bucketroute_dataplane.core.messages import RequestHead
 from bucketroute_dataplane.core.session import Session
-from bucketroute_dataplane.core.shapes import RequestShape, Shapes
-from bucketroute_dataplane.core.sigv4_canonical import SigningKey, SigningKeys
+from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
+from bucketroute_dataplane.shell.direct import DirectOwner
+from bucketroute_dataplane.shell.exchange import Exchange
 from bucketroute_dataplane.shell.front import S3Front
 from bucketroute_dataplane.shell.server import dataplane
 from bucketroute_dataplane.shell.services import Services
@@ -161,36 +162,33 @@ class Backend:
             exchange.body += piece
 
 
-class NoShapes(Shapes):
-    """Every request goes the ordinary way."""
-
-    def find(self, head: RequestHead) -> RequestShape | None:
-        return None
-
-
-class WatchedKeys(SigningKeys):
-    """Counts the requests that the ordinary way has verified."""
-
-    __slots__ = ("asked",)
+class OrdinaryWay:
+    """Counts the requests that begin on the ordinary way, while it is entered."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.asked = 0
+        self.begun = 0
 
-    def get(self, secret_access_key: str, scope: bytes) -> SigningKey | None:
-        self.asked += 1
-        return super().get(secret_access_key, scope)
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        begin = Exchange.begin
+
+        def counted(exchange: Exchange, owner: DirectOwner) -> Awaitable[None] | None:
+            self.begun += 1
+            return begin(exchange, owner)
+
+        with patch.object(Exchange, "begin", counted):
+            yield
 
 
 class HotPlane:
     """A client connection, a data plane, a backend. `epoch` is its wall clock."""
 
-    def __init__(self, services: Services, backend: Backend) -> None:
+    def __init__(self, services: Services, backend: Backend, ordinary: OrdinaryWay) -> None:
         self.services = services
         self.backend = backend
+        self.ordinary = ordinary
         self.epoch = NOW.timestamp()
         self.log = io.StringIO()
-        self.keys = services.inbound_keys = WatchedKeys()
         services.epoch = lambda: self.epoch
         services.access_log = AccessLog(self.log.write, now=lambda: self.epoch)
         self.session_key = AccessKey(
@@ -263,14 +261,14 @@ class HotPlane:
         self.log.truncate(0)
         self.log.seek(0)
         self.backend.exchanges.clear()
-        self.keys.asked = 0
+        self.ordinary.begun = 0
 
     # -- what is seen --------------------------------------------------------------------------
 
     @property
     def was_hot(self) -> bool:
-        """Whether what has reached the backend since `forget` was not verified the ordinary way."""
-        return bool(self.backend.exchanges) and self.keys.asked == 0
+        """Whether what has reached the backend since `forget` did not begin on the ordinary way."""
+        return bool(self.backend.exchanges) and self.ordinary.begun == 0
 
     def records(self) -> tuple[dict[str, Any], ...]:
         self.services.access_log.flush()
@@ -391,7 +389,9 @@ async def hot_plane() -> AsyncIterator[HotPlane]:
     try:
         async with dataplane(DataplaneSettings(listen_port=0), store) as services:
             await store.swap(snapshot(*routes(backend.port).values()), secrets_of())
-            yield HotPlane(services, backend)
+            ordinary = OrdinaryWay()
+            with ordinary.watched():
+                yield HotPlane(services, backend, ordinary)
     finally:
         server.close()
         backend.ending.set()

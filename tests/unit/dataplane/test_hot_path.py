@@ -13,12 +13,12 @@ from hashlib import md5, sha256
 
 import pytest
 
+from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_testing.hot_plane import (
     DOMAIN,
     LONG_PREFIX,
     NOW,
     HotPlane,
-    NoShapes,
     Reply,
     Request,
     Seen,
@@ -67,7 +67,7 @@ async def play(plane: HotPlane, case: Case, *, is_hot: bool) -> Seen:
     plane.backend.replies = [STORED]
     await plane.learn(case.learned or case.request)
     if not is_hot:
-        plane.services.store.shapes = NoShapes()
+        plane.services.store.shapes = Shapes(max_shapes=0)
     plane.backend.replies = list(case.replies)
     before, epoch = plane.counted(), plane.epoch
     if case.play is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bucketroute_dataplane.core.messages import Deadlines, UpstreamRequest
+from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.shell.bulk import MIN_MOVE_BYTES, BulkMover, Splice
 from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.relay import Relay
@@ -23,7 +24,7 @@ from bucketroute_dataplane.shell.upstream import UpstreamConnection
 from bucketroute_dataplane.shell.watchdog import Watchdog
 from bucketroute_testing.garbage import garbage_of_ours
 from bucketroute_testing.heads import head
-from bucketroute_testing.hot_plane import HotPlane, NoShapes, Reply, Request, hot_plane
+from bucketroute_testing.hot_plane import HotPlane, Reply, Request, hot_plane
 from bucketroute_testing.tcp_sides import Side
 from bucketroute_testing.transports import FakeConnection, new_stream, settle, until
 
@@ -158,7 +159,7 @@ async def test_a_large_body_arrives_whole_in_both_directions(
     async with serving(refused if is_refused else None) as running:
         await running.warm(GET, PUT)
         if not is_hot:
-            running.plane.services.store.shapes = NoShapes()
+            running.plane.services.store.shapes = Shapes(max_shapes=0)
         running.plane.backend.replies = [OK, with_body(BODY)]
         before = running.moved
         client = await running.connect()
