@@ -91,12 +91,15 @@ class UpstreamRequest(NamedTuple):
         return b"".join(lines)
 
 
-class ReadyRequest(NamedTuple):
+class ReadyRequest:
     """A backend request whose head is made already."""
 
-    method: bytes
-    text: bytes
-    content_length: int | None
+    __slots__ = ("content_length", "method", "text")
+
+    def __init__(self, method: bytes, text: bytes, content_length: int | None) -> None:
+        self.method = method
+        self.text = text
+        self.content_length = content_length
 
     def head(self) -> bytes:
         return self.text

@@ -251,6 +251,6 @@ def _request_ids() -> Callable[[], str]:
     def next_id() -> str:
         nonlocal counter
         counter = (counter + 1) & 0xFFFF_FFFF_FFFF_FFFF
-        return f"{counter:016X}"
+        return format(counter, "016X")
 
     return next_id

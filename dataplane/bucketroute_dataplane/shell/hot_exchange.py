@@ -11,7 +11,7 @@ from bucketroute_dataplane.core.headers import passing_headers
 from bucketroute_dataplane.core.messages import Header
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.shapes import RequestShape, ShapeRoute
-from bucketroute_dataplane.shell.access_log import AccessRecord
+from bucketroute_dataplane.shell.access_log import AccessRecord, milliseconds
 from bucketroute_dataplane.shell.answers import Answering, note_backend_request
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.direct import DirectRelay
@@ -90,15 +90,15 @@ class HotExchange(DirectRelay):
         started, sent = self.started, self.sent_at
         self._client.begin(
             b"%s\r\nserver: BucketRoute\r\ndate: %s\r\nx-amz-request-id: %s\r\nserver-timing: "
-            b"total;dur=%.1f, auth;dur=%.1f, credentials;dur=0.0, backend;dur=%.1f\r\n"
+            b"total;dur=%s, auth;dur=%s, credentials;dur=0.0, backend;dur=%s\r\n"
             b"%scontent-length: %d\r\n\r\n"
             % (
                 line,
                 services.http_date(),
                 self.request_id.encode(),
-                (now - started) * 1000,
-                (sent - started) * 1000,
-                (now - sent) * 1000,
+                milliseconds(now - started).encode(),
+                milliseconds(sent - started).encode(),
+                milliseconds(now - sent).encode(),
                 b"".join([b"%s: %s\r\n" % headers[index] for index in passing]),
                 length,
             )

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bucketroute_dataplane.shell.access_log import MAX_WAITING_LINES, AccessLog, AccessRecord
+from bucketroute_dataplane.shell.access_log import (
+    MAX_WAITING_LINES,
+    AccessLog,
+    AccessRecord,
+    milliseconds,
+)
 
 RECORD = AccessRecord(
     request_id="00000000000000AB",
@@ -109,3 +114,21 @@ async def test_flushing_nothing_writes_nothing() -> None:
     written: list[str] = []
     AccessLog(written.append, now=lambda: 0.0).flush()
     assert not written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0.0"),
+        (0.00004, "0.0"),
+        (0.00006, "0.1"),
+        (0.0123, "12.3"),
+        (0.19994, "199.9"),
+        (0.2, "200.0"),
+        (0.99996, "1000.0"),
+        (75.25, "75250.0"),
+        (-0.002, "-2.0"),
+    ],
+)
+def test_durations_have_one_digit_behind_the_point(seconds: float, text: str) -> None:
+    assert milliseconds(seconds) == text
