@@ -259,9 +259,9 @@ class UpstreamConnection(BackendSocket):
         is_excessive = len(data) > self._remaining
         if is_excessive:
             data = data[: self._remaining]
-        self._remaining -= len(data)
+        remaining = self._remaining = self._remaining - len(data)
         self._sink.on_response_body(data)
-        if self._remaining == 0 and self._sink is not None:
+        if remaining == 0 and self._sink is not None:
             # What follows the response would be taken for the next one.
             self._finish(is_in_step=not is_excessive)
 

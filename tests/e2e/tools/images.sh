@@ -2,12 +2,14 @@
 # images.sh VERB...: container images as archives in $BUCKETROUTE_CACHE/images/NAME.tar, named
 # localhost/NAME:e2e, made without a registry or a daemon. An archive that is current is kept.
 #
-#   base                            Python on Debian: what the Dockerfiles build upon here
+#   base                            Python on Debian: what the Dockerfiles build upon here, and
+#                                   the same with a C compiler
 #   build NAME DOCKERFILE CONTEXT   an image of this project
 #   python-client                   the workload of the tests: Python, boto3, the MinIO client
 #   pause | coredns | minio         one program of tools/build.sh each, built if need be
 #
-# BASE_IMAGE=REFERENCE builds upon that image instead of `base`, where a registry can be reached.
+# BASE_IMAGE=REFERENCE BUILD_IMAGE=REFERENCE build upon those images instead of the bases, where a
+# registry can be reached.
 # BUILDER=buildah needs root; BUILDER=docker, the default where there is no buildah, needs a registry
 # for the base image that the Dockerfiles name, and a package index that pip finds without settings.
 # Prints the path of each archive.
@@ -16,29 +18,38 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/cache.sh"
 
 BASE=localhost/base:e2e
+BASE_BUILD=localhost/base-build:e2e
 SUITE=bookworm # its Python is the oldest that we support
 PACKAGES=python3,python3-venv,libc-bin,dash,coreutils,base-files,tzdata,netbase,media-types,ca-certificates
+COMPILER_PACKAGES=$PACKAGES,python3-dev,gcc,libc6-dev
 
 BUILDER=${BUILDER:-$(command -v buildah > /dev/null && echo buildah || echo docker)}
 
 bld() { command buildah --root "$CACHE/buildah" --runroot "$CACHE/buildah-run" --log-level error "$@"; }
 
-base() {
-  local archive=$IMAGES/base-rootfs.tar new=$IMAGES/base-rootfs.new.tar key="$SUITE $PACKAGES"
+base() { # TAG PACKAGES
+  local name=${1#localhost/} key="$SUITE $2"
+  local rootfs=${name%:*}-rootfs.tar
+  local archive=$IMAGES/$rootfs new=$IMAGES/new-$rootfs
   if ! is_current "$archive" "$key"; then
     # shellcheck disable=SC2016
     # `extract` runs no package's own scripts; the only one of them that we miss joins the
     # certificates to one file.
-    mmdebstrap --quiet --variant=extract --include="$PACKAGES" \
+    mmdebstrap --quiet --variant=extract --include="$2" \
       --dpkgopt='path-exclude=/usr/share/'{doc,man,locale}'/*' \
       --customize-hook='cat "$1"/usr/share/ca-certificates/mozilla/*.crt > "$1"/etc/ssl/certs/ca-certificates.crt' \
       "$SUITE" "$new"
     mv "$new" "$archive"
     echo "$key" > "$archive.key"
-    report base "$archive"
+    report "${name%:*}" "$archive"
   fi
-  printf 'FROM scratch\nADD base-rootfs.tar /\nCMD ["python3"]\n' |
-    bld bud --quiet --layers --tag "$BASE" --file - "$IMAGES" > /dev/null
+  printf 'FROM scratch\nADD %s /\nCMD ["python3"]\n' "$rootfs" |
+    bld bud --quiet --layers --tag "$1" --file - "$IMAGES" > /dev/null
+}
+
+bases() {
+  base "$BASE" "$PACKAGES"
+  base "$BASE_BUILD" "$COMPILER_PACKAGES"
 }
 
 # bud NAME DOCKERFILE CONTEXT [ARGUMENT...]: builds, and writes the archive if the image is new
@@ -66,15 +77,16 @@ bud() {
 build() {
   local settings paths=() volumes=()
   if [ "$BUILDER" = docker ]; then
-    bud "$@" ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"}
+    bud "$@" ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} ${BUILD_IMAGE:+--build-arg "BUILD_IMAGE=$BUILD_IMAGE"}
     return
   fi
-  [ -n "${BASE_IMAGE:-}" ] || base
+  [ -n "${BASE_IMAGE:-}" ] || bases
   settings=$(mktemp -d)
   mapfile -t paths < <(python3 "$here/pip_settings.py" "$settings/pip.conf")
   volumes=(--volume "$settings/pip.conf:/etc/pip.conf:ro")
   for path in "${paths[@]}"; do volumes+=(--volume "$path:$path:ro"); done
-  bud "$@" --build-arg "BASE_IMAGE=${BASE_IMAGE:-$BASE}" "${volumes[@]}"
+  bud "$@" --build-arg "BASE_IMAGE=${BASE_IMAGE:-$BASE}" \
+    --build-arg "BUILD_IMAGE=${BUILD_IMAGE:-$BASE_BUILD}" "${volumes[@]}"
   rm -rf "$settings"
 }
 
@@ -98,7 +110,7 @@ fi
 for image in "$@"; do
   SECONDS=0
   case $image in
-    base) [ "$BUILDER" = buildah ] || die "base is made with buildah"; base ;;
+    base) [ "$BUILDER" = buildah ] || die "base is made with buildah"; bases ;;
     python-client) build python-client "$here/python-client.Dockerfile" "$here" ;;
     pause | coredns | minio) program "$image" ;;
     *) die "unknown image: $image" ;;

@@ -9,21 +9,20 @@ import io
 import json
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
-from unittest.mock import patch
 
 from bucketroute_dataplane.core.identity import service_account_identity
+from bucketroute_dataplane.core.resolve import RouteEntry
 from bucketroute_dataplane.core.session import Session
 from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
-from bucketroute_dataplane.shell.direct import DirectOwner
-from bucketroute_dataplane.shell.exchange import Exchange
 from bucketroute_dataplane.shell.front import S3Front
+from bucketroute_dataplane.shell.limits import RouteLimits
 from bucketroute_dataplane.shell.server import dataplane
 from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
@@ -162,33 +161,27 @@ class Backend:
             exchange.body += piece
 
 
-class OrdinaryWay:
-    """Counts the requests that begin on the ordinary way, while it is entered."""
+class WatchedLimits(RouteLimits):
+    """Counts the requests that the ordinary way has admitted: it asks for every one."""
 
-    def __init__(self) -> None:
-        self.begun = 0
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.asked = 0
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        begin = Exchange.begin
-
-        def counted(exchange: Exchange, owner: DirectOwner) -> Awaitable[None] | None:
-            self.begun += 1
-            return begin(exchange, owner)
-
-        with patch.object(Exchange, "begin", counted):
-            yield
+    def is_unlimited(self, entry: RouteEntry) -> bool:
+        self.asked += 1
+        return super().is_unlimited(entry)
 
 
 class HotPlane:
     """A client connection, a data plane, a backend. `epoch` is its wall clock."""
 
-    def __init__(self, services: Services, backend: Backend, ordinary: OrdinaryWay) -> None:
+    def __init__(self, services: Services, backend: Backend) -> None:
         self.services = services
         self.backend = backend
-        self.ordinary = ordinary
         self.epoch = NOW.timestamp()
         self.log = io.StringIO()
+        self.limits = services.limits = WatchedLimits(services.clock)
         services.epoch = lambda: self.epoch
         services.access_log = AccessLog(self.log.write, now=lambda: self.epoch)
         self.session_key = AccessKey(
@@ -261,14 +254,14 @@ class HotPlane:
         self.log.truncate(0)
         self.log.seek(0)
         self.backend.exchanges.clear()
-        self.ordinary.begun = 0
+        self.limits.asked = 0
 
     # -- what is seen --------------------------------------------------------------------------
 
     @property
     def was_hot(self) -> bool:
-        """Whether what has reached the backend since `forget` did not begin on the ordinary way."""
-        return bool(self.backend.exchanges) and self.ordinary.begun == 0
+        """Whether what has reached the backend since `forget` was not admitted the ordinary way."""
+        return bool(self.backend.exchanges) and self.limits.asked == 0
 
     def records(self) -> tuple[dict[str, Any], ...]:
         self.services.access_log.flush()
@@ -389,9 +382,7 @@ async def hot_plane() -> AsyncIterator[HotPlane]:
     try:
         async with dataplane(DataplaneSettings(listen_port=0), store) as services:
             await store.swap(snapshot(*routes(backend.port).values()), secrets_of())
-            ordinary = OrdinaryWay()
-            with ordinary.watched():
-                yield HotPlane(services, backend, ordinary)
+            yield HotPlane(services, backend)
     finally:
         server.close()
         backend.ending.set()
