@@ -28,7 +28,6 @@ from bucketroute_operator.core.route_compiler import CompiledRoute, RouteInputs,
 from bucketroute_operator.core.secret_values import access_key_secrets
 from bucketroute_snapshot import (
     AccessKeySecret,
-    AccessKeySubject,
     CABundle,
     ClassSettings,
     Secret,
@@ -184,14 +183,7 @@ def _placements(
 
 
 def _wanted_access_keys(routes: tuple[RouteObject, ...]) -> set[Key]:
-    return {
-        (subject.namespace, subject.name)
-        for route in routes
-        if route.spec is not None
-        for rule in route.spec.access
-        for subject in rule.subjects
-        if isinstance(subject, AccessKeySubject)
-    }
+    return {(route.metadata.namespace, name) for route in routes for name in route.access_keys}
 
 
 def _class_result(

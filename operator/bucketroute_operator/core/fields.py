@@ -104,16 +104,24 @@ class FieldReader:
 
     def choice(self, name: str, options: type[E], *, default: E | None = None) -> E:
         """One member of an enum by its value; required unless there is a default."""
+        if default is not None and not self.has(name):
+            return default
+        found = self.choice_or_none(name, options)
+        return (default or next(iter(options))) if found is None else found
+
+    def choice_or_none(self, name: str, options: type[E]) -> E | None:
+        """One member of an enum by its value, with no stand-in, for those on which others depend.
+
+        It is required: None is a problem that has been noted.
+        """
         members = {member.value: member for member in options}
-        stand_in = default or next(iter(options))
         if not self.has(name):
-            if default is None:
-                self.problem(name, "is required")
-            return stand_in
+            self.problem(name, "is required")
+            return None
         value = self._values[name]
         if not isinstance(value, str) or value not in members:
             self.problem(name, f"must be one of {', '.join(members)}")
-            return stand_in
+            return None
         return members[value]
 
     def choices(self, name: str, options: type[E], *, max_items: int) -> tuple[E, ...]:

@@ -108,8 +108,9 @@ class RouteSpec:
 class RouteObject:
     """A BucketRoute. `class_name` and `bucket` are known even when the rest is broken.
 
-    `bucket` is empty when the virtual bucket's name itself cannot be read. `access` is there
-    unless it is itself broken: those whom it allows learn that the route is out of order.
+    `bucket` is empty when its name itself cannot be read, and `access` when that is broken. The
+    Secrets in `access_keys` are named even then: those whom either allows learn that the route is
+    out of order.
     """
 
     metadata: Metadata
@@ -117,6 +118,7 @@ class RouteObject:
     bucket: str
     spec: RouteSpec | None
     access: tuple[AccessRuleSpec, ...] = ()
+    access_keys: tuple[str, ...] = ()
     problems: tuple[FieldProblem, ...] = ()
 
 

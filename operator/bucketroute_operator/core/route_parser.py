@@ -59,6 +59,7 @@ _SUBJECT_FIELDS = {
     _SubjectKind.OIDC: ("issuer", "subject"),
     _SubjectKind.ANONYMOUS: (),
 }
+_FIELDS_OF_SUBJECTS = ("name", "namespace", "issuer", "subject")
 
 
 def parse_route(raw: RawObject) -> RouteObject:
@@ -78,8 +79,20 @@ def parse_route(raw: RawObject) -> RouteObject:
         bucket=bucket,
         spec=None if problems else spec,
         access=() if _has_problem_in(problems, "spec.access") else spec.access,
+        access_keys=_access_keys(spec),
         problems=tuple(problems),
     )
+
+
+def _access_keys(draft: RouteSpec) -> tuple[str, ...]:
+    """Only names that a Secret can have: they are asked for at the API server."""
+    names = {
+        subject.name: None
+        for rule in draft.access
+        for subject in rule.subjects
+        if isinstance(subject, AccessKeySubject)
+    }
+    return tuple(name for name in names if rules.OBJECT_NAME.fault_of(name) is None)
 
 
 def _has_problem_in(problems: list[FieldProblem], field: str) -> bool:
@@ -151,9 +164,11 @@ def _rule(reader: FieldReader, namespace: str) -> AccessRuleSpec:
 
 
 def _subject(reader: FieldReader, namespace: str) -> Subject:
-    kind = reader.choice("kind", _SubjectKind)
+    kind = reader.choice_or_none("kind", _SubjectKind)
+    if kind is None:
+        return _unclear_subject(reader, namespace)
     taken = _SUBJECT_FIELDS[kind]
-    for name in ("name", "namespace", "issuer", "subject"):
+    for name in _FIELDS_OF_SUBJECTS:
         if name not in taken and reader.has(name):
             reader.problem(name, f"is not for kind {kind.value}")
     match kind:
@@ -174,6 +189,18 @@ def _subject(reader: FieldReader, namespace: str) -> Subject:
             )
         case _SubjectKind.ANONYMOUS:
             return AnonymousSubject()
+
+
+def _unclear_subject(reader: FieldReader, namespace: str) -> Subject:
+    """Its kind cannot be read, so nothing is said of its other fields.
+
+    It stands for an access key, since only of those something must be looked up: the holder then
+    learns that the route is out of order, and not that the key is unknown.
+    """
+    for name in _FIELDS_OF_SUBJECTS:
+        reader.has(name)
+    name = reader.optional_text("name", rules.SERVICE_ACCOUNT) or ""
+    return AccessKeySubject(namespace=namespace, name=name)
 
 
 def _cors_rule(reader: FieldReader) -> CORSRule:
