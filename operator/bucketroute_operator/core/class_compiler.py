@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bucketroute_operator.core.backend_resolver import Surroundings, is_same_around
-from bucketroute_operator.core.class_policy import Refusal, route_refusal
+from bucketroute_operator.core.class_policy import Refusal, route_refusals
 from bucketroute_operator.core.compilation import (
     ClassResult,
     RouteResult,
@@ -24,7 +24,8 @@ from bucketroute_operator.core.findings import (
 )
 from bucketroute_operator.core.objects import Key, ObjectSet
 from bucketroute_operator.core.resources import ClassObject, ClassSpec, RouteObject
-from bucketroute_operator.core.route_compiler import CompiledRoute, RouteInputs, compile_route
+from bucketroute_operator.core.route_compiler import CompiledRoute, compile_route
+from bucketroute_operator.core.route_findings import RouteInputs
 from bucketroute_operator.core.secret_values import access_key_secrets
 from bucketroute_snapshot import (
     AccessKeySecret,
@@ -73,7 +74,7 @@ def compile_class(inputs: ClassInputs, class_spec: ClassSpec) -> CompiledClass:
     of thousands is what usually changes."""
     refusals = _refusals(inputs, class_spec)
     placements = _placements(inputs, refusals)
-    access_keys = access_key_secrets(inputs.objects, _wanted_access_keys(inputs.routes))
+    access_keys = access_key_secrets(inputs.objects, wanted_access_keys(inputs.routes))
     around = Surroundings(
         objects=inputs.objects,
         class_spec=class_spec,
@@ -133,7 +134,9 @@ def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Ref
     refusals: dict[ObjectRef, Refusal | None] = {}
     eligible: defaultdict[str, list[RouteObject]] = defaultdict(list)
     for route in inputs.routes:
-        refusal = _spec_refusal(route) or route_refusal(route, class_spec, inputs.objects)
+        refusal = _spec_refusal(route) or next(
+            route_refusals(route, class_spec, inputs.objects), None
+        )
         refusals[route.metadata.ref] = refusal
         if refusal is None:
             eligible[route.metadata.namespace].append(route)
@@ -182,7 +185,7 @@ def _placements(
     return place_claims(claims, inputs.holders)
 
 
-def _wanted_access_keys(routes: tuple[RouteObject, ...]) -> set[Key]:
+def wanted_access_keys(routes: Iterable[RouteObject]) -> set[Key]:
     return {(route.metadata.namespace, name) for route in routes for name in route.access_keys}
 
 

@@ -18,7 +18,11 @@ from bucketroute_operator.core.resources import (
     RouteSpec,
     Signing,
 )
-from bucketroute_operator.core.validation import route_problems, virtual_bucket_problems
+from bucketroute_operator.core.validation import (
+    not_consequent,
+    route_problems,
+    virtual_bucket_problems,
+)
 from bucketroute_snapshot import (
     AccessKeySubject,
     AnonymousSubject,
@@ -70,16 +74,17 @@ def parse_route(raw: RawObject) -> RouteObject:
     reader = whole.required_object("spec")
     class_name = reader.text("className", rules.CLASS_NAME, default="default")
     bucket = _virtual_bucket(reader, metadata.name, problems)
-    spec = _spec(reader, metadata.namespace)
+    draft = _spec(reader, metadata.namespace)
     whole.refuse_unknown_fields()
-    problems.extend(route_problems(spec) if not problems else ())
+    problems.extend(not_consequent(route_problems(draft), problems))
     return RouteObject(
         metadata=metadata,
         class_name=class_name,
         bucket=bucket,
-        spec=None if problems else spec,
-        access=() if _has_problem_in(problems, "spec.access") else spec.access,
-        access_keys=_access_keys(spec),
+        spec=None if problems else draft,
+        access=() if _has_problem_in(problems, "spec.access") else draft.access,
+        draft=draft,
+        access_keys=_access_keys(draft),
         problems=tuple(problems),
     )
 
@@ -157,6 +162,7 @@ def _rule(reader: FieldReader, namespace: str) -> AccessRuleSpec:
             *(ServiceAccountSubject(namespace=namespace, name=name) for name in names),
             *(_subject(subject, namespace) for subject in subjects),
         ),
+        shorthand_count=len(names),
         permissions=reader.choices("permissions", Permission, max_items=8),
         actions=reader.choices("actions", Action, max_items=32),
         prefixes=reader.texts("prefixes", rules.RULE_PREFIX, max_items=16),
