@@ -12,7 +12,7 @@ from bucketroute_operator.core.compilation import (
     ClassResult,
     RouteResult,
     accepted,
-    invalid_spec,
+    spec_refusal,
 )
 from bucketroute_operator.core.conflicts import Claim, NameHolder, Placement, place_claims
 from bucketroute_operator.core.endpoints import AwsEndpoints
@@ -134,8 +134,10 @@ def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Ref
     refusals: dict[ObjectRef, Refusal | None] = {}
     eligible: defaultdict[str, list[RouteObject]] = defaultdict(list)
     for route in inputs.routes:
-        refusal = _spec_refusal(route) or next(
-            route_refusals(route, class_spec, inputs.objects), None
+        refusal = (
+            spec_refusal(route.problems)
+            if route.problems
+            else next(route_refusals(route, class_spec, inputs.objects), None)
         )
         refusals[route.metadata.ref] = refusal
         if refusal is None:
@@ -159,15 +161,6 @@ def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Ref
     return refusals
 
 
-def _spec_refusal(route: RouteObject) -> Refusal | None:
-    if not route.problems:
-        return None
-    condition = invalid_spec(route.problems)
-    return Refusal(
-        reason=condition.reason, field=route.problems[0].field, message=condition.message
-    )
-
-
 def _placements(
     inputs: ClassInputs, refusals: dict[ObjectRef, Refusal | None]
 ) -> dict[ObjectRef, Placement]:
@@ -177,8 +170,7 @@ def _placements(
     for route in inputs.routes:
         refusal = refusals[route.metadata.ref]
         is_held = route.metadata.uid in held_uids
-        is_broken = refusal is not None and refusal.reason is Reason.INVALID_SPEC
-        if route.bucket and (refusal is None or is_held or is_broken):
+        if route.bucket and (refusal is None or is_held or route.problems):
             claims.append(
                 Claim(metadata=route.metadata, bucket=route.bucket, is_accepted=refusal is None)
             )

@@ -38,6 +38,7 @@ class Reason(Enum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     SUSPENDED = "Suspended"
     INVALID_SPEC = "InvalidSpec"
+    UNKNOWN_FIELD = "UnknownField"
 
     RESOLVED_REFS = "ResolvedRefs"
     BACKEND_NOT_FOUND = "BackendNotFound"
@@ -81,6 +82,11 @@ class FieldProblem:
     field: str
     message: str
     fault: Fault = Fault.VALUE
+
+    @property
+    def reason(self) -> Reason:
+        is_unknown = self.fault is Fault.UNKNOWN
+        return Reason.UNKNOWN_FIELD if is_unknown else Reason.INVALID_SPEC
 
 
 def may_follow_from(field: str, problems: Iterable[FieldProblem]) -> bool:
