@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bucketroute_cli.manifests import LoadedManifests, Manifest, load_manifests
-from bucketroute_operator.core.compilation import Compilation
+from bucketroute_cli.reference_hints import names_of, reference_hint
+from bucketroute_operator.core.compilation import Compilation, findings_of_problems
 from bucketroute_operator.core.compiler import CompileInputs, compile_snapshot
 from bucketroute_operator.core.conflicts import holders_of
 from bucketroute_operator.core.findings import Finding, ObjectRef, Severity
 from bucketroute_operator.core.object_parser import UnnamedObjectError
 from bucketroute_operator.core.objects import ParsedObject, object_set, parse_object
-from bucketroute_operator.core.resources import ClassObject
+from bucketroute_operator.core.resources import BackendObject, ClassObject, RouteObject
 from bucketroute_operator.core.standalone import standalone_class
 from bucketroute_operator.shell.aws_endpoints import aws_s3_endpoint
 from bucketroute_snapshot import ClassSettings, Secret, Snapshot, SnapshotSecrets
@@ -77,12 +78,16 @@ def compile_paths(
             sealing_keys={class_name: sealing_keys},
         )
     )
-    findings.extend(_located(finding, places) for finding in compilation.findings)
+    names = names_of(objects)
+    for finding in compilation.findings:
+        manifest = places.get(finding.object)
+        hint = "" if manifest is None else reference_hint(finding, manifest.raw, names)
+        findings.append(_located(finding, manifest, hint))
     snapshot, secrets = _of_class(compilation, class_name, previous)
     return Compiled(
         snapshot=snapshot,
         secrets=secrets,
-        findings=tuple(findings),
+        findings=tuple(sorted(findings, key=_order)),
         compilation=compilation,
         manifests=manifests,
     )
@@ -101,12 +106,21 @@ def _parse(
         try:
             item = parse_object(manifest.raw)
         except UnnamedObjectError as exc:
-            kind, line = str(manifest.raw.get("kind")), manifest.line_of("metadata")
-            findings.append(_file_finding(manifest.path, line, kind, "InvalidSpec", f"{exc}."))
+            findings.extend(_findings_of_unnamed(manifest, exc))
             continue
         objects.append(item)
         places[item.metadata.ref] = manifest
     return objects, places, findings
+
+
+def _findings_of_unnamed(manifest: Manifest, exc: UnnamedObjectError) -> Iterator[FileFinding]:
+    """That it has no usable name, and what is wrong with the rest of it."""
+    kind, line = str(manifest.raw.get("kind")), manifest.line_of("metadata")
+    yield _file_finding(manifest.path, line, kind, "InvalidSpec", f"{exc}.")
+    named = parse_object({**manifest.raw, "metadata": {"name": "unnamed"}})
+    if isinstance(named, RouteObject | BackendObject | ClassObject):
+        for finding in findings_of_problems(named.metadata.ref, named.problems):
+            yield replace(_located(finding, manifest, ""), object=kind)
 
 
 def _file_finding(path: Path, line: int, what: str, reason: str, message: str) -> FileFinding:
@@ -121,8 +135,7 @@ def _file_finding(path: Path, line: int, what: str, reason: str, message: str) -
     )
 
 
-def _located(finding: Finding, places: dict[ObjectRef, Manifest]) -> FileFinding:
-    manifest = places.get(finding.object)
+def _located(finding: Finding, manifest: Manifest | None, hint: str) -> FileFinding:
     return FileFinding(
         severity=finding.severity,
         path=None if manifest is None else manifest.path,
@@ -130,8 +143,12 @@ def _located(finding: Finding, places: dict[ObjectRef, Manifest]) -> FileFinding
         object=str(finding.object),
         field=finding.field,
         reason=finding.reason.value,
-        message=finding.message,
+        message=f"{finding.message.removesuffix('.')}{hint}.",
     )
+
+
+def _order(finding: FileFinding) -> tuple[str, int, str]:
+    return (str(finding.path or ""), finding.line, finding.field)
 
 
 def _of_class(

@@ -7,14 +7,16 @@ saved half a file must not take its routes down.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bucketroute_operator.core.near_match import did_you_mean, near_match
 from bucketroute_operator.core.objects import KINDS
+from bucketroute_operator.core.resources import API_VERSION
 
 RawObject = Mapping[str, object]
 
@@ -54,14 +56,14 @@ class Manifest:
         )
 
     def line_of(self, field: str) -> int:
-        """The 1-based line of a field path such as `spec.access[0]`, or of its nearest parent."""
-        node = self.node
+        """The 1-based line where a field such as `spec.access[0]` begins, or its nearest parent."""
+        node = place = self.node
         for step in re.findall(r"[^.\[\]]+", field):
-            child = _child(node, step)
+            key, child = _child(node, step)
             if child is None:
                 break
-            node = child
-        return node.start_mark.line + 1
+            node, place = child, key or child
+        return place.start_mark.line + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,17 +135,43 @@ def _read_file(path: Path, last: FileContent | None) -> FileContent:
     text = path.read_text(encoding="utf-8")
     if last is not None and last.text == text:
         return last  # parsing YAML is what takes the time when one of many files changes
-    loader = _Loader(text)
     manifests: list[Manifest] = []
     problems: list[FileProblem] = []
+    try:
+        manifests.extend(_documents(path, text, problems))
+    except yaml.YAMLError:
+        if last is not None:
+            raise
+        # It never was as it should be: one bad document is no reason to be silent of the others.
+        manifests, problems = _readable_documents(path, text)
+    return FileContent(text=text, manifests=tuple(manifests), problems=tuple(problems))
+
+
+def _documents(path: Path, text: str, problems: list[FileProblem]) -> Iterator[Manifest]:
+    """Raises: yaml.YAMLError."""
+    loader = _Loader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
             problems.extend(_repeated_keys(path, node))
-            manifests.extend(_manifests_of(path, node, loader.construct_document(node), problems))
+            yield from _manifests_of(path, node, loader.construct_document(node), problems)
     finally:
         loader.dispose()
-    return FileContent(text=text, manifests=tuple(manifests), problems=tuple(problems))
+
+
+def _readable_documents(path: Path, text: str) -> tuple[list[Manifest], list[FileProblem]]:
+    """Document by document. Nothing but a marker may start a line with `---` (YAML 1.2, 9.1.2)."""
+    manifests: list[Manifest] = []
+    problems: list[FileProblem] = []
+    line_count = 0
+    for document in re.split(r"^(?=---(?:\s|$))", text, flags=re.MULTILINE):
+        try:
+            # Empty lines before it keep the numbers of its lines.
+            manifests.extend(_documents(path, "\n" * line_count + document, problems))
+        except yaml.YAMLError as exc:
+            problems.append(_unreadable(path, exc))
+        line_count += document.count("\n")
+    return manifests, problems
 
 
 def _manifests_of(
@@ -156,16 +184,27 @@ def _manifests_of(
         problems.append(FileProblem(path=path, line=node.start_mark.line + 1, message=message))
         return
     items = value.get("items")
-    items_node = _child(node, "items")
+    _, items_node = _child(node, "items")
     if value.get("kind") == "List" and isinstance(items, list) and items_node is not None:
         for item_node, item in zip(items_node.value, items, strict=True):
             yield from _manifests_of(path, item_node, item, problems)
     elif _is_read(value):
         yield Manifest(raw=value, path=path, node=node)
-    elif str(value.get("apiVersion", "")).startswith(_OUR_GROUP):
-        # Any other group is somebody else's; in ours it is a slip that would go unnoticed.
-        message = f"The kind {value.get('kind')} is none of {', '.join(_OUR_KINDS)}."
-        problems.append(FileProblem(path=path, line=node.start_mark.line + 1, message=message))
+    else:
+        message = _slip(str(value.get("apiVersion", "")), str(value.get("kind")))
+        if message:
+            problems.append(FileProblem(path=path, line=node.start_mark.line + 1, message=message))
+
+
+def _slip(api_version: str, kind: str) -> str:
+    """Any other group is somebody else's; in ours, or one like it, a slip would go unnoticed."""
+    if api_version.startswith(_OUR_GROUP):
+        hint = did_you_mean(kind, _OUR_KINDS)
+        return f"The kind {kind} is none of {', '.join(_OUR_KINDS)}{hint}."
+    group, our_group = api_version.partition("/")[0], API_VERSION.partition("/")[0]
+    if kind in _OUR_KINDS and near_match(group, (our_group,)) is not None:
+        return f"The apiVersion {api_version} is not {API_VERSION}, so the {kind} is not read."
+    return ""
 
 
 def _repeated_keys(path: Path, root: yaml.Node) -> list[FileProblem]:
@@ -217,12 +256,13 @@ def _without_duplicates(
     return tuple(first_of.values()), duplicates
 
 
-def _child(node: yaml.Node, step: str) -> yaml.Node | None:
+def _child(node: yaml.Node, step: str) -> tuple[yaml.Node | None, yaml.Node | None]:
+    """An item, or a key and its value; what there is not is None."""
     if isinstance(node, yaml.SequenceNode) and step.isdigit():
-        return node.value[int(step)] if int(step) < len(node.value) else None
+        return None, node.value[int(step)] if int(step) < len(node.value) else None
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == step), None)
-    return None
+        return next(((key, value) for key, value in node.value if key.value == step), (None, None))
+    return None, None
 
 
 def _unreadable(path: Path, exc: Exception) -> FileProblem:

@@ -18,7 +18,16 @@ from bucketroute_cli.cluster import Cluster, add_cluster_arguments, run_in_clust
 from bucketroute_cli.exit_codes import EXIT_FINDINGS, EXIT_OK, EXIT_USAGE
 from bucketroute_cli.status_report import ClassStatus, Report, RouteStatus, report
 from bucketroute_cli.table import table
-from bucketroute_operator.shell.kube_api import CLASSES, ROUTES, ForbiddenError, Json
+from bucketroute_operator.core.near_match import did_you_mean
+from bucketroute_operator.shell.kube_api import (
+    CLASSES,
+    NAMESPACES,
+    ROUTES,
+    ForbiddenError,
+    Json,
+    Kube,
+    NotFoundError,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,19 +54,46 @@ async def show_status(cluster: Cluster, args: argparse.Namespace) -> int:
     """Raises: KubeError."""
     namespace = "" if args.all_namespaces else cluster.namespace
     routes = await cluster.kube.list_all(ROUTES, namespace=namespace)
+    if namespace and not routes and not await _exists(cluster.kube, namespace):
+        hint = did_you_mean(namespace, await _namespaces(cluster.kube))
+        print(f"{args.prog}: no such namespace: {namespace}{hint}", file=sys.stderr)
+        return EXIT_USAGE
     if args.names:
-        absent = sorted(set(args.names) - {item["metadata"]["name"] for item in routes})
+        there = {item["metadata"]["name"] for item in routes}
+        absent = sorted(set(args.names) - there)
         if absent:
-            print(f"{args.prog}: no BucketRoute {namespace}/{absent[0]}", file=sys.stderr)
+            hint = did_you_mean(absent[0], there)
+            print(f"{args.prog}: no BucketRoute {namespace}/{absent[0]}{hint}", file=sys.stderr)
             return EXIT_USAGE
         routes = [item for item in routes if item["metadata"]["name"] in args.names]
     found = report(routes, await _classes(cluster), of_all=args.all_namespaces)
     if args.output == "json":
         print(json.dumps(as_json(found), indent=2))
     else:
-        for paragraph in _paragraphs(found, namespace):
+        for paragraph in _paragraphs(found):
             print(paragraph)
+    if not routes:
+        where = f"namespace {namespace}; -A looks in all of them" if namespace else "any namespace"
+        print(f"No BucketRoute in {where}.", file=sys.stderr)
     return EXIT_OK if found.is_fine else EXIT_FINDINGS
+
+
+async def _exists(kube: Kube, namespace: str) -> bool:
+    """Whether it does, as far as the user may know: who may list its routes may not see itself."""
+    try:
+        await kube.get(NAMESPACES, "", namespace)
+    except NotFoundError:
+        return False
+    except ForbiddenError:
+        return True
+    return True
+
+
+async def _namespaces(kube: Kube) -> Sequence[str]:
+    try:
+        return [item["metadata"]["name"] for item in await kube.list_all(NAMESPACES)]
+    except ForbiddenError:
+        return []
 
 
 async def _classes(cluster: Cluster) -> Sequence[Json] | None:
@@ -114,18 +150,14 @@ def _class_json(item: ClassStatus) -> dict[str, Any]:
     }
 
 
-def _paragraphs(found: Report, namespace: str) -> Iterator[str]:
-    """Tables of what there is, then sentences about what is not ready; no namespace means all."""
+def _paragraphs(found: Report) -> Iterator[str]:
+    """Tables of what there is, then sentences about what is not ready."""
     if found.classes is None:
         yield "Classes and gateway pods are not shown: RBAC does not grant `list` on them.\n"
     elif found.classes:
         yield from _class_tables(found.classes)
     if found.routes:
         yield _routes_table(found.routes)
-    elif namespace:
-        yield f"No BucketRoute in namespace {namespace}; -A looks in all of them."
-    else:
-        yield "No BucketRoute in any namespace."
     why = [line for item in found.classes or () for line in _lines_of_class(item)]
     why += [line for item in found.routes for line in _lines_of_route(item)]
     if why:

@@ -74,7 +74,10 @@ def parse_authorization(
     query = split_query(raw_query) if raw_query else []
     names = {name for name, _ in query}
     if names >= _SIGV2_MARKS:
-        _refuse_scheme("Signature Version 2")
+        # boto3 and version 1 of the AWS CLI, of which nobody chose it: say where they are told.
+        _refuse_scheme(
+            "Signature Version 2", " In boto3 and the AWS CLI, that is signature_version s3v4."
+        )
     is_presigned = not names.isdisjoint(_QUERY_MARKS)
     folded = fold_headers(headers)
     authorization = folded.get(b"authorization")
@@ -92,11 +95,11 @@ def parse_authorization(
     return build_claim(request, _header_terms(folded, authorization.strip(), body_sha256))
 
 
-def _refuse_scheme(what: str) -> NoReturn:
+def _refuse_scheme(what: str, hint: str = "") -> NoReturn:
     raise s3_error(
         "InvalidRequest",
         f"The authorization mechanism you have provided ({what}) is not supported. "
-        "Please use AWS4-HMAC-SHA256.",
+        f"Please use AWS4-HMAC-SHA256.{hint}",
     )
 
 

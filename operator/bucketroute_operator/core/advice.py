@@ -14,6 +14,7 @@ from bucketroute_operator.core.findings import Reason
 # Where a reason is missing, the message itself says it.
 ADVICE: Mapping[Reason, str] = {
     Reason.CLASS_NOT_FOUND: "className cannot be changed: create the class, or the route anew.",
+    Reason.UNKNOWN_FIELD: "If the CRDs have it, the operator is older than they are: upgrade it.",
     Reason.NOT_ALLOWED_BY_CLASS: "Follow that, or ask the class's administrator.",
     Reason.BUCKET_NAME_CONFLICT: "Delete the route and create it with another name.",
     Reason.QUOTA_EXCEEDED: "Delete routes, or have limits.maxRoutesPerNamespace raised.",

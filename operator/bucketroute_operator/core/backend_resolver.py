@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bucketroute_operator.core.backend_target import BackendTarget, backend_target
+from bucketroute_operator.core.backend_target import (
+    BackendTarget,
+    backend_target,
+    reach_refusals,
+)
 from bucketroute_operator.core.class_policy import (
     Refusal,
-    endpoint_refusal,
+    endpoint_refusals,
     network_scope,
     role_refusal,
 )
@@ -102,36 +106,47 @@ class _Place:
 
 def resolve_backend(
     route: Metadata, spec: RouteSpec, around: Surroundings
-) -> ResolvedBackend | Refusal:
-    """Everything that the data plane needs to reach the route's bucket, or why it may not."""
+) -> ResolvedBackend | tuple[Refusal, ...]:
+    """Everything that the data plane needs to reach the route's bucket, or all reasons against."""
     target = backend_target(route.namespace, spec.backend, around.objects)
     if isinstance(target, Refusal):
-        return target
+        return (target,)
+    allowed = target.allowed_routes
+    refusals = [] if allowed is None else [*reach_refusals(route.namespace, spec.backend, allowed)]
     place = _place(target, around)
-    if isinstance(place, Refusal):
-        return place
-    secret: StaticSecret | None = None
-    auth: WebIdentityAuth | StaticAuth | UnsignedAuth | Refusal
-    match target.auth.type:
-        case AuthType.WEB_IDENTITY:
-            auth = _web_identity(route, spec, place, around.class_spec)
-        case AuthType.STATIC:
-            found = static_secret(
-                around.objects, target.owner, target.auth.secret_name or "", field=target.auth_field
-            )
-            if isinstance(found, Refusal):
-                return found
-            secret, auth = found, StaticAuth(namespace=found.namespace, secret_name=found.name)
-        case AuthType.UNSIGNED:
-            auth = UnsignedAuth()
-    if isinstance(auth, Refusal):
-        return auth
+    refusals += place if isinstance(place, tuple) else ()
+    secret = _secret(target, around)
+    refusals += (secret,) if isinstance(secret, Refusal) else ()
+    if refusals or isinstance(place, tuple) or isinstance(secret, Refusal):
+        return tuple(refusals)
+    auth: WebIdentityAuth | StaticAuth | UnsignedAuth = UnsignedAuth()
+    if secret is not None:
+        auth = StaticAuth(namespace=secret.namespace, secret_name=secret.name)
+    elif target.auth.type is AuthType.WEB_IDENTITY:
+        auth = _web_identity(route, spec, place, around.class_spec)
     return ResolvedBackend(
         backend=_backend(spec, place, auth, around),
         backend_ref=target.backend_ref,
         ca_bundle=place.ca_bundle,
         static_secret=secret,
     )
+
+
+def _secret(target: BackendTarget, around: Surroundings) -> StaticSecret | Refusal | None:
+    """The key pair of a static identity, or why the target's identity may not be used."""
+    match target.auth.type:
+        case AuthType.STATIC:
+            name = target.auth.secret_name or ""
+            return static_secret(around.objects, target.owner, name, field=target.auth_field)
+        case AuthType.WEB_IDENTITY:
+            return role_refusal(
+                target.auth.role_arn or "",
+                around.class_spec,
+                owner_namespace=target.owner,
+                field=target.auth_field,
+            )
+        case AuthType.UNSIGNED:
+            return None
 
 
 def _backend(
@@ -155,46 +170,45 @@ def _backend(
     )
 
 
-def _place(target: BackendTarget, around: Surroundings) -> _Place | Refusal:
+def _place(target: BackendTarget, around: Surroundings) -> _Place | tuple[Refusal, ...]:
     url = target.endpoint or around.aws_endpoints(target.region or "")
     if url is None:
         message = f"{target.region} is not a region of AWS; set an endpoint for other stores."
-        return Refusal(reason=Reason.REGION_UNKNOWN, field=target.endpoint_field, message=message)
+        field = target.endpoint_field
+        return (Refusal(reason=Reason.REGION_UNKNOWN, field=field, message=message),)
     endpoint = parse_endpoint(url)
-    refusal = endpoint_refusal(
-        endpoint,
-        around.class_spec,
-        allows_loopback=around.allows_loopback,
-        field=target.endpoint_field,
+    refusals = tuple(
+        endpoint_refusals(
+            endpoint,
+            around.class_spec,
+            allows_loopback=around.allows_loopback,
+            field=target.endpoint_field,
+        )
     )
-    if refusal is not None:
-        return refusal
-    ca_bundle = _ca_bundle(target, around.objects)
-    if isinstance(ca_bundle, Refusal):
-        return ca_bundle
+    bundle = ca_bundle(
+        target.owner, target.ca_config_map_name, around.objects, field=target.endpoint_field
+    )
+    if isinstance(bundle, Refusal):
+        return (*refusals, bundle)
+    if refusals:
+        return refusals
     return _Place(
         target=target,
         endpoint=endpoint,
         region=target.region or endpoint.region or _FALLBACK_REGION,
         profile=target.profile or _profile(endpoint),
-        ca_bundle=ca_bundle,
+        ca_bundle=bundle,
     )
 
 
 def _web_identity(
     route: Metadata, spec: RouteSpec, place: _Place, class_spec: ClassSpec
-) -> WebIdentityAuth | Refusal:
+) -> WebIdentityAuth:
     target, identity = place.target, class_spec.identity
-    role_arn = target.auth.role_arn or ""
-    refusal = role_refusal(
-        role_arn, class_spec, owner_namespace=target.owner, field=target.auth_field
-    )
-    if refusal is not None:
-        return refusal
     sts_endpoint = _sts_endpoint(identity, place)
     is_same_host = sts_endpoint == place.endpoint.url
     return WebIdentityAuth(
-        role_arn=role_arn,
+        role_arn=target.auth.role_arn or "",
         sts_endpoint=sts_endpoint,
         session_name=session_name(namespace=route.namespace, route_name=route.name),
         audience=identity.audience,
@@ -226,18 +240,18 @@ def _sts_endpoint(identity: IdentityRules, place: _Place) -> str:
     return template.replace("${endpoint}", place.endpoint.url).replace("${region}", place.region)
 
 
-def _ca_bundle(target: BackendTarget, objects: ObjectSet) -> CABundle | Refusal | None:
-    name = target.ca_config_map_name
+def ca_bundle(
+    namespace: str, name: str | None, objects: ObjectSet, *, field: str
+) -> CABundle | Refusal | None:
+    """The certificates in a ConfigMap, if one is named, or why there are none."""
     if name is None:
         return None
-    found = objects.config_maps.get((target.owner, name))
+    found = objects.config_maps.get((namespace, name))
     pem = None if found is None else found.values.get(_CA_KEY)
     if pem is None or _PEM_MARK not in pem:
         message = f"The BucketBackend's ConfigMap has no certificates under {_CA_KEY}."
-        return Refusal(
-            reason=Reason.CONFIG_MAP_NOT_FOUND, field=target.endpoint_field, message=message
-        )
-    return CABundle(name=f"{target.owner}/{name}", pem=pem)
+        return Refusal(reason=Reason.CONFIG_MAP_NOT_FOUND, field=field, message=message)
+    return CABundle(name=f"{namespace}/{name}", pem=pem)
 
 
 def _addressing_style(endpoint: Endpoint, bucket: str) -> AddressingStyle:

@@ -7,6 +7,7 @@ exists elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bucketroute_operator.core.class_policy import Refusal
@@ -33,7 +34,8 @@ _REF_FIELD = "spec.backend.ref"
 class BackendTarget:
     """`owner` is the namespace of the object that names role and Secret.
 
-    `endpoint_field` and `auth_field` are the fields of the route to blame for either.
+    `endpoint_field` and `auth_field` are the fields of the route to blame for either. Only a
+    BucketBackend has `allowed_routes`.
     """
 
     owner: str
@@ -45,13 +47,14 @@ class BackendTarget:
     addressing_style: AddressingStyle | None = None
     profile: BackendProfile | None = None
     ca_config_map_name: str | None = None
+    allowed_routes: AllowedRoutes | None = None
     backend_ref: str | None = None
 
 
 def backend_target(
     namespace: str, backend: RouteBackend, objects: ObjectSet
 ) -> BackendTarget | Refusal:
-    """The target of a route in `namespace`."""
+    """The target of a route in `namespace`; whether its bucket may be used is another matter."""
     if backend.ref is None:
         return _inline_target(namespace, backend)
     return _referred_target(namespace, backend, backend.ref, objects)
@@ -83,9 +86,6 @@ def _referred_target(
     spec = None if found is None else found.spec
     if spec is None or not _is_open_to(namespace, owner, spec.allowed_routes, objects):
         return _unavailable(is_own=owner == namespace)
-    refusal = _reach_refusal(namespace, backend, spec.allowed_routes)
-    if refusal is not None:
-        return refusal
     return _target_of(owner, ref.name, spec)
 
 
@@ -100,6 +100,7 @@ def _target_of(owner: str, name: str, spec: BackendSpec) -> BackendTarget:
         addressing_style=spec.addressing_style,
         profile=spec.profile,
         ca_config_map_name=spec.ca_config_map_name,
+        allowed_routes=spec.allowed_routes,
         backend_ref=f"{owner}/{name}",
     )
 
@@ -116,21 +117,19 @@ def _is_open_to(namespace: str, owner: str, allowed: AllowedRoutes, objects: Obj
             return True
 
 
-def _reach_refusal(namespace: str, backend: RouteBackend, allowed: AllowedRoutes) -> Refusal | None:
+def reach_refusals(
+    namespace: str, backend: RouteBackend, allowed: AllowedRoutes
+) -> Iterator[Refusal]:
+    """Which of bucket and prefix a BucketBackend does not let routes of the namespace reach."""
     if allowed.buckets and not any(
         matches_name(glob, backend.bucket, namespace=namespace) for glob in allowed.buckets
     ):
         message = f"The BucketBackend does not offer the bucket {backend.bucket}."
-        return Refusal(
-            reason=Reason.REF_NOT_PERMITTED, field="spec.backend.bucket", message=message
-        )
+        yield Refusal(reason=Reason.REF_NOT_PERMITTED, field="spec.backend.bucket", message=message)
     required = expand_namespace(allowed.required_prefix, namespace=namespace)
     if not backend.prefix.startswith(required):
         message = f"The BucketBackend requires a prefix that starts with {required!r}."
-        return Refusal(
-            reason=Reason.REF_NOT_PERMITTED, field="spec.backend.prefix", message=message
-        )
-    return None
+        yield Refusal(reason=Reason.REF_NOT_PERMITTED, field="spec.backend.prefix", message=message)
 
 
 def _unavailable(*, is_own: bool) -> Refusal:

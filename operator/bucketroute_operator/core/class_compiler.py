@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bucketroute_operator.core.backend_resolver import Surroundings, is_same_around
-from bucketroute_operator.core.class_policy import Refusal, route_refusal
+from bucketroute_operator.core.class_policy import Refusal, route_refusals
 from bucketroute_operator.core.compilation import (
     ClassResult,
     RouteResult,
     accepted,
-    invalid_spec,
+    spec_refusal,
 )
 from bucketroute_operator.core.conflicts import Claim, NameHolder, Placement, place_claims
 from bucketroute_operator.core.endpoints import AwsEndpoints
@@ -24,11 +24,11 @@ from bucketroute_operator.core.findings import (
 )
 from bucketroute_operator.core.objects import Key, ObjectSet
 from bucketroute_operator.core.resources import ClassObject, ClassSpec, RouteObject
-from bucketroute_operator.core.route_compiler import CompiledRoute, RouteInputs, compile_route
+from bucketroute_operator.core.route_compiler import CompiledRoute, compile_route
+from bucketroute_operator.core.route_findings import RouteInputs
 from bucketroute_operator.core.secret_values import access_key_secrets
 from bucketroute_snapshot import (
     AccessKeySecret,
-    AccessKeySubject,
     CABundle,
     ClassSettings,
     Secret,
@@ -74,7 +74,7 @@ def compile_class(inputs: ClassInputs, class_spec: ClassSpec) -> CompiledClass:
     of thousands is what usually changes."""
     refusals = _refusals(inputs, class_spec)
     placements = _placements(inputs, refusals)
-    access_keys = access_key_secrets(inputs.objects, _wanted_access_keys(inputs.routes))
+    access_keys = access_key_secrets(inputs.objects, wanted_access_keys(inputs.routes))
     around = Surroundings(
         objects=inputs.objects,
         class_spec=class_spec,
@@ -134,7 +134,11 @@ def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Ref
     refusals: dict[ObjectRef, Refusal | None] = {}
     eligible: defaultdict[str, list[RouteObject]] = defaultdict(list)
     for route in inputs.routes:
-        refusal = _spec_refusal(route) or route_refusal(route, class_spec, inputs.objects)
+        refusal = (
+            spec_refusal(route.problems)
+            if route.problems
+            else next(route_refusals(route, class_spec, inputs.objects), None)
+        )
         refusals[route.metadata.ref] = refusal
         if refusal is None:
             eligible[route.metadata.namespace].append(route)
@@ -157,15 +161,6 @@ def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Ref
     return refusals
 
 
-def _spec_refusal(route: RouteObject) -> Refusal | None:
-    if not route.problems:
-        return None
-    condition = invalid_spec(route.problems)
-    return Refusal(
-        reason=condition.reason, field=route.problems[0].field, message=condition.message
-    )
-
-
 def _placements(
     inputs: ClassInputs, refusals: dict[ObjectRef, Refusal | None]
 ) -> dict[ObjectRef, Placement]:
@@ -175,23 +170,15 @@ def _placements(
     for route in inputs.routes:
         refusal = refusals[route.metadata.ref]
         is_held = route.metadata.uid in held_uids
-        is_broken = refusal is not None and refusal.reason is Reason.INVALID_SPEC
-        if route.bucket and (refusal is None or is_held or is_broken):
+        if route.bucket and (refusal is None or is_held or route.problems):
             claims.append(
                 Claim(metadata=route.metadata, bucket=route.bucket, is_accepted=refusal is None)
             )
     return place_claims(claims, inputs.holders)
 
 
-def _wanted_access_keys(routes: tuple[RouteObject, ...]) -> set[Key]:
-    return {
-        (subject.namespace, subject.name)
-        for route in routes
-        if route.spec is not None
-        for rule in route.spec.access
-        for subject in rule.subjects
-        if isinstance(subject, AccessKeySubject)
-    }
+def wanted_access_keys(routes: Iterable[RouteObject]) -> set[Key]:
+    return {(route.metadata.namespace, name) for route in routes for name in route.access_keys}
 
 
 def _class_result(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bucketroute_operator.core.endpoints import Endpoint, needed_scope, scope_allows
@@ -22,42 +23,41 @@ class Refusal:
     message: str
 
 
-def route_refusal(route: RouteObject, class_spec: ClassSpec, objects: ObjectSet) -> Refusal | None:
-    """Why the class does not take the route at all."""
+def route_refusals(
+    route: RouteObject, class_spec: ClassSpec, objects: ObjectSet
+) -> Iterator[Refusal]:
+    """Why the class does not take the route at all: nothing, or one reason or more."""
     namespace = route.metadata.namespace
     if class_spec.namespaces is not None and not selects(
         class_spec.namespaces, objects.labels_of(namespace)
     ):
-        return _not_allowed("spec.className", "The class does not serve this namespace.")
+        yield _not_allowed("spec.className", "The class does not serve this namespace.")
     pattern = class_spec.bucket_name_pattern
-    if not matches_name(pattern, route.bucket, namespace=namespace):
+    is_named = bool(route.bucket)  # else it has a problem that says so
+    if is_named and not matches_name(pattern, route.bucket, namespace=namespace):
         message = f"The class takes only virtual bucket names that match {pattern!r}."
-        return _not_allowed("spec.bucket", message)
-    is_inline = route.spec is not None and route.spec.backend.ref is None
-    if is_inline and class_spec.endpoints.inline is Decision.DENY:
+        yield _not_allowed("spec.bucket", message)
+    if route.draft.backend.ref is None and class_spec.endpoints.inline is Decision.DENY:
         message = "The class takes only routes that refer to a BucketBackend."
-        return _not_allowed("spec.backend", message)
-    return None
+        yield _not_allowed("spec.backend", message)
 
 
-def endpoint_refusal(
+def endpoint_refusals(
     endpoint: Endpoint, class_spec: ClassSpec, *, allows_loopback: bool, field: str
-) -> Refusal | None:
+) -> Iterator[Refusal]:
     """Why no route of the class may use the endpoint, as far as its text tells."""
     rules = class_spec.endpoints
     if not any(matches_host(glob, endpoint.host) for glob in rules.allowed):
-        return _no_endpoint(field, f"The class does not allow the host {endpoint.host}.")
+        yield _no_endpoint(field, f"The class does not allow the host {endpoint.host}.")
     if endpoint.scheme == "http" and rules.insecure_http is Decision.DENY:
-        return _no_endpoint(field, "The class does not allow endpoints without TLS.")
+        yield _no_endpoint(field, "The class does not allow endpoints without TLS.")
     needed = needed_scope(endpoint)
     scope = network_scope(class_spec, allows_loopback=allows_loopback)
     if needed is None:
-        message = f"{endpoint.host} is an address that no class may allow."
-        return _no_endpoint(field, message)
-    if not scope_allows(scope, needed):
+        yield _no_endpoint(field, f"{endpoint.host} is an address that no class may allow.")
+    elif not scope_allows(scope, needed):
         message = f"The class does not allow {needed.value.lower()} addresses."
-        return _no_endpoint(field, message)
-    return None
+        yield _no_endpoint(field, message)
 
 
 def network_scope(class_spec: ClassSpec, *, allows_loopback: bool) -> NetworkScope:

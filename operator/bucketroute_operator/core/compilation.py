@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bucketroute_operator.core.advice import told
 from bucketroute_operator.core.class_policy import Refusal
 from bucketroute_operator.core.findings import (
     Condition,
     ConditionType,
+    Fault,
     FieldProblem,
     Finding,
     ObjectRef,
@@ -103,12 +105,20 @@ def pending(kind: ConditionType) -> Condition:
     return Condition(type=kind, status=None, reason=Reason.PENDING, message=message)
 
 
-def invalid_spec(problems: tuple[FieldProblem, ...]) -> Condition:
-    first = problems[0]
+def spec_refusal(problems: tuple[FieldProblem, ...]) -> Refusal:
+    """The problem that a condition has room for; a field that is unknown may explain the others.
+
+    An unknown field is no reason to go on without it: it may be what keeps somebody out.
+    """
+    first = next((item for item in problems if item.fault is Fault.UNKNOWN), problems[0])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return not_accepted(
-        Reason.INVALID_SPEC, f"{first.field or 'The object'} {first.message}{more}."
-    )
+    message = f"{first.field or 'The object'} {first.message}{more}."
+    return Refusal(reason=first.reason, field=first.field, message=message)
+
+
+def invalid_spec(problems: tuple[FieldProblem, ...]) -> Condition:
+    refusal = spec_refusal(problems)
+    return not_accepted(refusal.reason, told(refusal))
 
 
 def findings_of_problems(ref: ObjectRef, problems: tuple[FieldProblem, ...]) -> tuple[Finding, ...]:
@@ -117,7 +127,7 @@ def findings_of_problems(ref: ObjectRef, problems: tuple[FieldProblem, ...]) -> 
             severity=Severity.ERROR,
             object=ref,
             field=problem.field,
-            reason=Reason.INVALID_SPEC,
+            reason=problem.reason,
             message=f"It {problem.message}.",
         )
         for problem in problems

@@ -7,11 +7,17 @@ object, every other compiles as if it were not there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bucketroute_operator.core.advice import told
-from bucketroute_operator.core.class_compiler import ClassInputs, CompiledClass, compile_class
+from bucketroute_operator.core.backend_findings import findings_of_backend
+from bucketroute_operator.core.backend_resolver import Surroundings
+from bucketroute_operator.core.class_compiler import (
+    ClassInputs,
+    CompiledClass,
+    compile_class,
+    wanted_access_keys,
+)
 from bucketroute_operator.core.class_policy import Refusal
 from bucketroute_operator.core.compilation import (
     BackendResult,
@@ -19,20 +25,15 @@ from bucketroute_operator.core.compilation import (
     Compilation,
     RouteResult,
     accepted,
-    finding_of,
     findings_of_problems,
     invalid_spec,
-    not_accepted,
-    pending,
 )
 from bucketroute_operator.core.conflicts import NameHolder
 from bucketroute_operator.core.endpoints import AwsEndpoints
 from bucketroute_operator.core.findings import (
     Condition,
-    ConditionType,
     Finding,
     Reason,
-    Severity,
 )
 from bucketroute_operator.core.objects import ObjectSet
 from bucketroute_operator.core.resources import (
@@ -41,6 +42,10 @@ from bucketroute_operator.core.resources import (
     ClassObject,
     RouteObject,
 )
+from bucketroute_operator.core.route_compiler import CompiledRoute, compile_route
+from bucketroute_operator.core.route_findings import RouteInputs
+from bucketroute_operator.core.secret_values import access_key_secrets
+from bucketroute_operator.core.standalone import standalone_class
 from bucketroute_snapshot import Secret, SnapshotSecrets
 
 
@@ -86,9 +91,9 @@ def compile_snapshot(inputs: CompileInputs) -> Compilation:
         classes.append(compiled.result)
         results.extend(compiled.routes)
         findings.extend(compiled.findings)
-    orphans = _orphans(inputs.objects, ours, routes)
-    results.extend(result for result, _ in orphans)
-    findings.extend(finding for _, finding in orphans)
+    for orphan in _orphans(inputs, ours, routes):
+        results.append(orphan.result)
+        findings.extend(filter(_is_said_without_class, orphan.findings))
     backends = _backend_results(inputs.objects, results)
     findings.extend(_backend_findings(inputs.objects))
     return Compilation(
@@ -126,36 +131,48 @@ def _routes_by_class(objects: ObjectSet) -> dict[str, list[RouteObject]]:
 
 
 def _orphans(
-    objects: ObjectSet,
+    inputs: CompileInputs,
     ours: Mapping[str, ClassObject],
     routes: Mapping[str, list[RouteObject]],
-) -> list[tuple[RouteResult, Finding]]:
+) -> Iterator[CompiledRoute]:
     """Routes whose class is absent or broken; those of another controller are not ours to judge."""
-    orphans: list[tuple[RouteResult, Finding]] = []
+    objects = inputs.objects
     for class_name, members in sorted(routes.items()):
         found = objects.classes.get(class_name)
         if found is not None and (class_name not in ours or found.spec is not None):
             continue
         what = "does not exist" if found is None else "is not valid"
         message = f"BucketRouteClass {class_name} {what}."
-        orphans.extend(_orphan(route, message) for route in members)
-    return orphans
+        refusal = Refusal(reason=Reason.CLASS_NOT_FOUND, field="spec.className", message=message)
+        around = _anywhere(inputs)
+        access_keys = access_key_secrets(objects, wanted_access_keys(members))
+        for route in members:
+            yield compile_route(
+                RouteInputs(
+                    route=route,
+                    refusal=refusal,
+                    placement=None,
+                    access_keys=access_keys,
+                    around=around,
+                )
+            )
 
 
-def _orphan(route: RouteObject, message: str) -> tuple[RouteResult, Finding]:
-    refusal = Refusal(reason=Reason.CLASS_NOT_FOUND, field="spec.className", message=message)
-    result = RouteResult(
-        metadata=route.metadata,
-        class_name=route.class_name,
-        bucket=route.bucket,
-        state=None,
-        conditions=(
-            not_accepted(refusal.reason, told(refusal)),
-            pending(ConditionType.RESOLVED_REFS),
-            pending(ConditionType.EXPORTED),
-        ),
+def _anywhere(inputs: CompileInputs) -> Surroundings:
+    """With the most permissive class: what is found is wrong whatever class the route will have."""
+    class_spec = standalone_class().spec
+    assert class_spec is not None
+    return Surroundings(
+        objects=inputs.objects,
+        class_spec=class_spec,
+        aws_endpoints=inputs.aws_endpoints,
+        allows_loopback=True,
     )
-    return result, finding_of(route.metadata.ref, refusal, Severity.ERROR)
+
+
+def _is_said_without_class(finding: Finding) -> bool:
+    """Only a class tells which issuers there are."""
+    return finding.reason is not Reason.ISSUER_NOT_PERMITTED
 
 
 def _invalid_class(item: ClassObject, route_count: int) -> ClassResult:
@@ -191,7 +208,7 @@ def _backend_findings(objects: ObjectSet) -> list[Finding]:
     return [
         finding
         for item in objects.backends.values()
-        for finding in findings_of_problems(item.metadata.ref, item.problems)
+        for finding in findings_of_backend(item, objects)
     ]
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-from bucketroute_operator.core.findings import FieldProblem
+from bucketroute_operator.core.findings import Fault, FieldProblem
+from bucketroute_operator.core.near_match import did_you_mean
 
 E = TypeVar("E", bound=Enum)
 
@@ -49,22 +50,23 @@ class FieldReader:
         if isinstance(values, Mapping):
             self._values = values
         else:
-            self.problem("", f"must be an object, not {_json_type(values)}")
+            self._unread("", f"must be an object, not {_json_type(values)}")
             self._problems = []  # one problem is enough: what it should hold is not missing too
 
     def has(self, name: str) -> bool:
         self._asked.add(name)
         return self._values.get(name) is not None
 
-    def problem(self, name: str, message: str) -> None:
+    def problem(self, name: str, message: str, fault: Fault = Fault.VALUE) -> None:
         """Note a problem with the field `name`, or with the object itself if it is empty."""
-        self._problems.append(FieldProblem(field=self._path_of(name), message=message))
+        field = self._path_of(name)
+        self._problems.append(FieldProblem(field=field, message=message, fault=fault))
 
     def text(self, name: str, rule: TextRule, *, default: str | None = None) -> str:
         """A string; required unless there is a default."""
         if not self.has(name):
             if default is None:
-                self.problem(name, "is required")
+                self._unread(name, "is required")
             return default or ""
         return self._check_text(self._values[name], name, rule)
 
@@ -91,7 +93,7 @@ class FieldReader:
             return {}
         value = self._values[name]
         if not isinstance(value, Mapping):
-            self.problem(name, f"must be an object, not {_json_type(value)}")
+            self._unread(name, f"must be an object, not {_json_type(value)}")
             return {}
         if len(value) > max_items:
             self.problem(name, f"must have at most {max_items} entries")
@@ -104,26 +106,33 @@ class FieldReader:
 
     def choice(self, name: str, options: type[E], *, default: E | None = None) -> E:
         """One member of an enum by its value; required unless there is a default."""
+        if default is not None and not self.has(name):
+            return default
+        found = self.choice_or_none(name, options)
+        return (default or next(iter(options))) if found is None else found
+
+    def choice_or_none(self, name: str, options: type[E]) -> E | None:
+        """One member of an enum by its value, with no stand-in, for those on which others depend.
+
+        It is required: None is a problem that has been noted.
+        """
         members = {member.value: member for member in options}
-        stand_in = default or next(iter(options))
         if not self.has(name):
-            if default is None:
-                self.problem(name, "is required")
-            return stand_in
+            self._unread(name, "is required")
+            return None
         value = self._values[name]
         if not isinstance(value, str) or value not in members:
-            self.problem(name, f"must be one of {', '.join(members)}")
-            return stand_in
+            self._unread(name, _no_member(value, members))
+            return None
         return members[value]
 
     def choices(self, name: str, options: type[E], *, max_items: int) -> tuple[E, ...]:
         """A list of members of an enum, without duplicates; absent is empty."""
         members = {member.value: member for member in options}
-        rule = TextRule(max_length=253, expected=f"one of {', '.join(members)}")
-        values = self.texts(name, rule, max_items=max_items, min_items=1)
+        values = self.texts(name, TextRule(max_length=253), max_items=max_items, min_items=1)
         for index, value in enumerate(values):
             if value and value not in members:
-                self.problem(f"{name}[{index}]", f"must be {rule.expected}")
+                self._unread(f"{name}[{index}]", _no_member(value, members))
         return tuple(members[value] for value in values if value in members)
 
     def optional_integer(self, name: str, *, minimum: int, maximum: int) -> int | None:
@@ -131,7 +140,7 @@ class FieldReader:
             return None
         value = self._values[name]
         if type(value) is not int:
-            self.problem(name, f"must be an integer, not {_json_type(value)}")
+            self._unread(name, f"must be an integer, not {_json_type(value)}")
             return None
         if not minimum <= value <= maximum:
             self.problem(name, f"must be between {minimum} and {maximum}")
@@ -145,7 +154,7 @@ class FieldReader:
     def required_object(self, name: str) -> FieldReader:
         if self.has(name):
             return self.nested(name)
-        self.problem(name, "is required")
+        self._unread(name, "is required")
         return FieldReader({}, self._path_of(name), [])
 
     def optional_object(self, name: str, *, min_properties: int = 0) -> FieldReader | None:
@@ -165,9 +174,13 @@ class FieldReader:
         """Note every field that was never asked for, here and in all nested objects."""
         for name in self._values:
             if name not in self._asked:
-                self.problem(str(name), "is not a known field")
+                hint = did_you_mean(str(name), self._asked)
+                self.problem(str(name), f"is not a known field{hint}", Fault.UNKNOWN)
         for child in self._children:
             child.refuse_unknown_fields()
+
+    def _unread(self, name: str, message: str) -> None:
+        self.problem(name, message, Fault.UNREAD)
 
     def _path_of(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path and name else self.path or name
@@ -179,7 +192,7 @@ class FieldReader:
 
     def _check_text(self, value: object, name: str, rule: TextRule) -> str:
         if not isinstance(value, str):
-            self.problem(name, f"must be a string, not {_json_type(value)}")
+            self._unread(name, f"must be a string, not {_json_type(value)}")
             return ""
         fault = rule.fault_of(value)
         if fault is not None:
@@ -191,11 +204,16 @@ class FieldReader:
             return ()
         value = self._values[name]
         if not isinstance(value, list | tuple):
-            self.problem(name, f"must be a list, not {_json_type(value)}")
+            self._unread(name, f"must be a list, not {_json_type(value)}")
             return ()
         if not min_items <= len(value) <= max_items:
-            self.problem(name, f"must have {min_items} to {max_items} items")
+            self._unread(name, f"must have {min_items} to {max_items} items")
         return value
+
+
+def _no_member(value: object, members: Mapping[str, object]) -> str:
+    hint = did_you_mean(value, members) if isinstance(value, str) else ""
+    return f"must be one of {', '.join(members)}{hint}"
 
 
 def _json_type(value: object) -> str:

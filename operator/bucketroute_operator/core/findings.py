@@ -7,6 +7,7 @@ tells what exists in another.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -37,6 +38,7 @@ class Reason(Enum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     SUSPENDED = "Suspended"
     INVALID_SPEC = "InvalidSpec"
+    UNKNOWN_FIELD = "UnknownField"
 
     RESOLVED_REFS = "ResolvedRefs"
     BACKEND_NOT_FOUND = "BackendNotFound"
@@ -64,12 +66,44 @@ class ObjectRef:
         return f"{self.kind} {self.namespace}/{self.name}".replace(" /", " ")
 
 
+class Fault(Enum):
+    """VALUE: what is written was read, but may not stand there. UNREAD: a stand-in was read in its
+    place. UNKNOWN: nobody reads a field of this name."""
+
+    VALUE = "Value"
+    UNREAD = "Unread"
+    UNKNOWN = "Unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldProblem:
     """One thing wrong inside one object; `field` is a path such as `spec.access[0].prefixes[1]`."""
 
     field: str
     message: str
+    fault: Fault = Fault.VALUE
+
+    @property
+    def reason(self) -> Reason:
+        is_unknown = self.fault is Fault.UNKNOWN
+        return Reason.UNKNOWN_FIELD if is_unknown else Reason.INVALID_SPEC
+
+
+def may_follow_from(field: str, problems: Iterable[FieldProblem]) -> bool:
+    """Whether what is wrong with the field may be no more than a consequence of these problems.
+
+    It may if the field, or an object around it, has one; and if something inside it could not be
+    read, since then what was read in its place has been judged.
+    """
+    return any(
+        _holds(problem.field, field)
+        or (problem.fault is not Fault.VALUE and _holds(field, problem.field))
+        for problem in problems
+    )
+
+
+def _holds(outer: str, inner: str) -> bool:
+    return inner == outer or inner.startswith((f"{outer}.", f"{outer}["))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

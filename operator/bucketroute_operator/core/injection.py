@@ -40,6 +40,8 @@ from bucketroute_operator.core.raw_pod import (
 MODE_LABEL = "bucketroute.io/inject"
 CLASS_LABEL = "bucketroute.io/class"
 INJECTED_ANNOTATION = "bucketroute.io/injected"
+# Says why not. The API server's own warning is for pods that have neither: nobody was asked.
+NOT_INJECTED_ANNOTATION = "bucketroute.io/not-injected"
 # An hour, and five minutes more or less for each pod: a fleet that renews together is a storm.
 _TOKEN_SECONDS = 3600
 _TOKEN_JITTER_SECONDS = 300
@@ -101,8 +103,7 @@ class Injector:
         except (_CannotInjectError, PodFormatError) as exc:
             if mode is Mode.SIDECAR:
                 return Decision(mode=mode, result=Result.REFUSED, message=f"bucketroute: {exc}")
-            warning = f"bucketroute: this pod is not set up for its buckets: {exc}"
-            return Decision(mode=mode, result=Result.MISSED, warnings=(warning,))
+            return _missed(mode, request.pod, str(exc)[:_MAX_WARNING_LENGTH])
         return Decision(
             mode=mode,
             result=Result.INJECTED if patch else Result.UNCHANGED,
@@ -121,7 +122,7 @@ class Injector:
             if self.sidecar is None:
                 raise _CannotInjectError("the injector has no image or authority for sidecars yet")
             patch, warnings = _plan_sidecar(request, settings, class_name, self.sidecar)
-        return [*patch, *self._annotated(request.pod)], warnings
+        return [*patch, *_annotated(request.pod, INJECTED_ANNOTATION, self.version)], warnings
 
     def _class(self, name: str) -> InjectorClass:
         if self.classes is None:
@@ -130,18 +131,29 @@ class Injector:
             raise _CannotInjectError(f"there is no BucketRouteClass {name}")
         return self.classes[name]
 
-    def _annotated(self, pod: JsonObject) -> list[JsonObject]:
-        annotations = object_at(object_at(pod, "metadata"), "annotations")
-        path = ("metadata", "annotations")
-        if INJECTED_ANNOTATION in annotations:
-            return []
-        if not annotations:
-            return [added(path, {INJECTED_ANNOTATION: self.version})]
-        return [added((*path, INJECTED_ANNOTATION), self.version)]
-
 
 class _CannotInjectError(Exception):
     """Why this pod cannot have what it asks for, for whoever made it."""
+
+
+def _missed(mode: Mode | None, pod: JsonObject, why: str) -> Decision:
+    """Admitted as it is but for the reason, which whoever has the pod can read there, too."""
+    try:
+        patch = _annotated(pod, NOT_INJECTED_ANNOTATION, why)
+    except PodFormatError:
+        patch = []
+    warning = f"bucketroute: this pod is not set up for its buckets: {why}"
+    return Decision(mode=mode, result=Result.MISSED, patch=tuple(patch), warnings=(warning,))
+
+
+def _annotated(pod: JsonObject, name: str, value: str) -> list[JsonObject]:
+    annotations = object_at(object_at(pod, "metadata"), "annotations")
+    path = ("metadata", "annotations")
+    if name in annotations:
+        return []
+    if not annotations:
+        return [added(path, {name: value})]
+    return [added((*path, name), value)]
 
 
 def _plan_env(

@@ -46,8 +46,7 @@ def parse_metadata(raw: RawObject) -> Metadata:
     if kind not in CLUSTER_SCOPED_KINDS:
         namespace = reader.text("namespace", OBJECT_NAME, default=DEFAULT_NAMESPACE)
     if problems:
-        first = problems[0]
-        raise UnnamedObjectError(f"{first.field} {first.message}")
+        raise UnnamedObjectError("; ".join(f"{item.field} {item.message}" for item in problems))
     ref = ObjectRef(kind=kind, namespace=namespace, name=name)
     return _metadata_of(raw.get("metadata"), ref)
 

@@ -23,14 +23,12 @@ from bucketroute_operator.core.resources import (
     Decision,
     EndpointRules,
     IdentityRules,
-    LabelRequirement,
-    LabelSelector,
     NamespacesFrom,
-    SelectorOperator,
     ServiceAccountRef,
     SessionPolicyMode,
 )
-from bucketroute_operator.core.validation import backend_problems
+from bucketroute_operator.core.selectors import LabelRequirement, LabelSelector, SelectorOperator
+from bucketroute_operator.core.validation import backend_problems, not_consequent
 from bucketroute_snapshot import (
     AddressingStyle,
     BackendProfile,
@@ -50,11 +48,14 @@ def parse_backend(raw: RawObject) -> BackendObject:
     problems: list[FieldProblem] = []
     whole = spec_reader(raw, problems)
     reader = whole.required_object("spec")
-    spec = _backend_spec(reader)
+    draft = _backend_spec(reader)
     whole.refuse_unknown_fields()
-    problems.extend(backend_problems(spec) if not problems else ())
+    problems.extend(not_consequent(backend_problems(draft), problems))
     return BackendObject(
-        metadata=metadata, spec=None if problems else spec, problems=tuple(problems)
+        metadata=metadata,
+        spec=None if problems else draft,
+        draft=draft,
+        problems=tuple(problems),
     )
 
 
@@ -85,10 +86,10 @@ def _backend_spec(reader: FieldReader) -> BackendSpec:
 
 
 def _auth(reader: FieldReader) -> BackendAuthSpec:
-    kind = reader.choice("type", AuthType)
+    kind = reader.choice_or_none("type", AuthType)
     settings = {AuthType.WEB_IDENTITY: "webIdentity", AuthType.STATIC: "staticCredentials"}
     for owner, name in settings.items():
-        if owner is not kind and reader.has(name):
+        if reader.has(name) and kind not in (owner, None):
             reader.problem(name, f"is not for type {kind.value}")
     match kind:
         case AuthType.WEB_IDENTITY:
@@ -101,27 +102,31 @@ def _auth(reader: FieldReader) -> BackendAuthSpec:
             return BackendAuthSpec(
                 type=kind, secret_name=static.text("secretName", rules.OBJECT_NAME)
             )
-        case AuthType.UNSIGNED:
-            return BackendAuthSpec(type=kind)
+        case AuthType.UNSIGNED | None:
+            return BackendAuthSpec(type=AuthType.UNSIGNED)
 
 
 def _allowed_routes(reader: FieldReader) -> AllowedRoutes:
     namespaces = reader.optional_object("namespaces")
-    origin, selector = NamespacesFrom.SAME, LabelSelector()
+    origin: NamespacesFrom | None = NamespacesFrom.SAME
+    selector = LabelSelector()
     if namespaces is not None:
-        origin = namespaces.choice("from", NamespacesFrom, default=NamespacesFrom.SAME)
-        selector = _selector_for(namespaces, is_needed=origin is NamespacesFrom.SELECTOR)
+        if namespaces.has("from"):
+            origin = namespaces.choice_or_none("from", NamespacesFrom)
+        is_needed = None if origin is None else origin is NamespacesFrom.SELECTOR
+        selector = _selector_for(namespaces, is_needed=is_needed)
     prefix = reader.optional_text("requiredPrefix", rules.REQUIRED_PREFIX)
     return AllowedRoutes(
-        namespaces=origin,
+        namespaces=origin or NamespacesFrom.SAME,
         selector=selector,
         buckets=reader.texts("buckets", rules.BUCKET_GLOB, max_items=64),
         required_prefix=prefix or "",
     )
 
 
-def _selector_for(reader: FieldReader, *, is_needed: bool) -> LabelSelector:
-    if reader.has("selector") is not is_needed:
+def _selector_for(reader: FieldReader, *, is_needed: bool | None) -> LabelSelector:
+    """`is_needed` is None where `from` cannot be read, and so cannot tell."""
+    if reader.has("selector") is not is_needed and is_needed is not None:
         reader.problem("selector", "is needed for, and only for, from: Selector")
     selector = reader.nested("selector")
     labels = selector.text_map(
@@ -139,13 +144,15 @@ def _selector_for(reader: FieldReader, *, is_needed: bool) -> LabelSelector:
 
 
 def _requirement(reader: FieldReader) -> LabelRequirement:
-    operator = reader.choice("operator", SelectorOperator)
+    operator = reader.choice_or_none("operator", SelectorOperator)
     values = reader.texts("values", rules.LABEL_VALUE, max_items=64)
     takes_values = operator in (SelectorOperator.IN, SelectorOperator.NOT_IN)
-    if bool(values) is not takes_values:
+    if operator is not None and bool(values) is not takes_values:
         reader.problem("values", "is needed for, and only for, In and NotIn")
     return LabelRequirement(
-        key=reader.text("key", rules.LABEL_KEY), operator=operator, values=values
+        key=reader.text("key", rules.LABEL_KEY),
+        operator=operator or SelectorOperator.DOES_NOT_EXIST,
+        values=values,
     )
 
 
@@ -173,12 +180,12 @@ def _class_spec(reader: FieldReader) -> ClassSpec:
 
 
 def _data_plane(reader: FieldReader) -> DataPlaneSpec:
-    mode = reader.choice("mode", DataPlaneMode)
+    mode = reader.choice_or_none("mode", DataPlaneMode)
     account = reader.optional_object("serviceAccountRef")
     if mode is DataPlaneMode.SHARED and account is None:
         reader.problem("serviceAccountRef", "is required for mode Shared")
     return DataPlaneSpec(
-        mode=mode,
+        mode=mode or DataPlaneMode.SHARED,
         service_account=None if account is None else _service_account_ref(account),
         endpoint=reader.optional_text("endpoint", rules.CLIENT_ENDPOINT),
     )
@@ -194,9 +201,10 @@ def _service_account_ref(reader: FieldReader) -> ServiceAccountRef:
 def _class_namespaces(reader: FieldReader | None) -> LabelSelector | None:
     if reader is None:
         return None
-    is_selected = reader.choice("from", ClassNamespacesFrom) is ClassNamespacesFrom.SELECTOR
-    selector = _selector_for(reader, is_needed=is_selected)
-    return selector if is_selected else None
+    origin = reader.choice_or_none("from", ClassNamespacesFrom)
+    is_needed = None if origin is None else origin is ClassNamespacesFrom.SELECTOR
+    selector = _selector_for(reader, is_needed=is_needed)
+    return selector if is_needed else None
 
 
 def _endpoint_rules(reader: FieldReader) -> EndpointRules:

@@ -1,7 +1,8 @@
 """The objects that the compiler reads, as frozen values; the parsers make them from manifests.
 
 An object that could be named but not understood has `spec` None and its `problems` say why, so
-that a broken object keeps its name and stops no other.
+that a broken object keeps its name and stops no other. `draft` is the spec all the same, with
+stand-ins for what could not be read: findings come of it, and nothing that is served.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import Enum
 
 from bucketroute_operator.core.findings import FieldProblem, ObjectRef
 from bucketroute_operator.core.permissions import Action, Permission
+from bucketroute_operator.core.selectors import LabelSelector
 from bucketroute_snapshot import (
     AddressingStyle,
     BackendProfile,
@@ -86,9 +88,10 @@ class RouteBackend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRuleSpec:
-    """One item of `spec.access`; `serviceAccounts` are already among the subjects."""
+    """One item of `spec.access`; its first `shorthand_count` subjects are `serviceAccounts`."""
 
     subjects: tuple[Subject, ...]
+    shorthand_count: int = 0
     permissions: tuple[Permission, ...] = ()
     actions: tuple[Action, ...] = ()
     prefixes: tuple[str, ...] = ()
@@ -108,37 +111,19 @@ class RouteSpec:
 class RouteObject:
     """A BucketRoute. `class_name` and `bucket` are known even when the rest is broken.
 
-    `bucket` is empty when the virtual bucket's name itself cannot be read. `access` is there
-    unless it is itself broken: those whom it allows learn that the route is out of order.
+    `bucket` is empty when its name itself cannot be read, and `access` when that is broken. The
+    Secrets in `access_keys` are named even then: those whom either allows learn that the route is
+    out of order.
     """
 
     metadata: Metadata
     class_name: str
     bucket: str
     spec: RouteSpec | None
+    draft: RouteSpec
     access: tuple[AccessRuleSpec, ...] = ()
+    access_keys: tuple[str, ...] = ()
     problems: tuple[FieldProblem, ...] = ()
-
-
-class SelectorOperator(Enum):
-    IN = "In"
-    NOT_IN = "NotIn"
-    EXISTS = "Exists"
-    DOES_NOT_EXIST = "DoesNotExist"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRequirement:
-    key: str
-    operator: SelectorOperator
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelSelector:
-    """All requirements must hold; none at all matches everything, as in Kubernetes."""
-
-    requirements: tuple[LabelRequirement, ...] = ()
 
 
 class NamespacesFrom(Enum):
@@ -199,6 +184,7 @@ class BackendObject:
 
     metadata: Metadata
     spec: BackendSpec | None
+    draft: BackendSpec
     problems: tuple[FieldProblem, ...] = ()
 
 

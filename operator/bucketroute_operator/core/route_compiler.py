@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bucketroute_operator.core.advice import told
 from bucketroute_operator.core.backend_resolver import (
     ResolvedBackend,
-    Surroundings,
     resolve_backend,
 )
 from bucketroute_operator.core.class_policy import Refusal
@@ -17,7 +15,6 @@ from bucketroute_operator.core.compilation import (
     RouteResult,
     accepted,
     finding_of,
-    findings_of_problems,
     not_accepted,
     pending,
 )
@@ -29,38 +26,30 @@ from bucketroute_operator.core.findings import (
     Reason,
     Severity,
 )
-from bucketroute_operator.core.objects import Key
 from bucketroute_operator.core.permissions import granted_actions
 from bucketroute_operator.core.resources import (
     AccessRuleSpec,
     DesiredState,
-    RouteObject,
     RouteSpec,
 )
+from bucketroute_operator.core.route_findings import (
+    NAME_TAKEN_AT_HOME,
+    NAME_TAKEN_ELSEWHERE,
+    RouteInputs,
+    findings_of_refused,
+    findings_of_served,
+    subject_refusals,
+)
 from bucketroute_snapshot import (
-    AccessKeySecret,
-    AccessKeySubject,
     AccessRule,
     CABundle,
     Limits,
-    OIDCSubject,
     Route,
     RouteState,
     StaticSecret,
     Timeouts,
     WebIdentityAuth,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteInputs:
-    """One route, why its class refuses it (if so), and the name it got (None: it claims none)."""
-
-    route: RouteObject
-    refusal: Refusal | None
-    placement: Placement | None
-    access_keys: Mapping[Key, AccessKeySecret | Refusal]
-    around: Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,27 +70,29 @@ def compile_route(inputs: RouteInputs) -> CompiledRoute:
     except Exception as exc:
         message = f"The route could not be compiled ({type(exc).__name__}); please report this."
         refusal = Refusal(reason=Reason.INVALID_SPEC, field="spec", message=message)
-        return _refused(inputs, refusal)
+        finding = finding_of(inputs.route.metadata.ref, refusal, Severity.ERROR)
+        return _refused(inputs, refusal, (finding,))
 
 
 def _compile(inputs: RouteInputs) -> CompiledRoute:
     route, spec = inputs.route, inputs.route.spec
     if inputs.refusal is not None or spec is None:
-        return _refused(inputs, inputs.refusal or _UNREADABLE)
+        refusal = inputs.refusal or _UNREADABLE
+        return _refused(inputs, refusal, findings_of_refused(inputs, refusal))
     if inputs.placement in (None, Placement.LOST):
-        return _refused(inputs, _NAME_TAKEN_AT_HOME)
+        findings = findings_of_refused(inputs, NAME_TAKEN_AT_HOME)
+        return _refused(inputs, NAME_TAKEN_AT_HOME, findings)
     resolved = resolve_backend(route.metadata, spec, inputs.around)
-    warnings = tuple(_subject_warnings(inputs, spec))
+    subjects = tuple(subject_refusals(inputs, spec))
+    if isinstance(resolved, tuple):
+        refusals, resolved_backend, state = resolved, None, RouteState.UNRESOLVED
+    else:
+        refusals, resolved_backend, state = (), resolved, RouteState(spec.state.value)
     conditions = (
         _accepted_condition(spec),
-        _references_condition(resolved, warnings),
+        _references_condition((*refusals, *subjects)),
         _exported_condition(inputs),
     )
-    findings = tuple(_findings(inputs, resolved, warnings))
-    if isinstance(resolved, Refusal):
-        resolved_backend, state = None, RouteState.UNRESOLVED
-    else:
-        resolved_backend, state = resolved, RouteState(spec.state.value)
     return CompiledRoute(
         result=RouteResult(
             metadata=route.metadata,
@@ -111,7 +102,7 @@ def _compile(inputs: RouteInputs) -> CompiledRoute:
             conditions=conditions,
             resolved=_references(resolved_backend),
         ),
-        findings=findings,
+        findings=findings_of_served(inputs, refusals, subjects),
         route=_snapshot_route(inputs, state, resolved_backend),
         ca_bundle=resolved_backend.ca_bundle if resolved_backend else None,
         static_secret=resolved_backend.static_secret if resolved_backend else None,
@@ -119,24 +110,13 @@ def _compile(inputs: RouteInputs) -> CompiledRoute:
 
 
 _UNREADABLE = Refusal(reason=Reason.INVALID_SPEC, field="spec", message="The spec cannot be read.")
-_NAME_TAKEN_AT_HOME = Refusal(
-    reason=Reason.BUCKET_NAME_CONFLICT,
-    field="spec.bucket",
-    message="Another route of this namespace has this virtual bucket name.",
-)
-_NAME_TAKEN_ELSEWHERE = Refusal(
-    reason=Reason.BUCKET_NAME_CONFLICT,
-    field="spec.bucket",
-    message="The name is taken in this class; the route serves callers of its own namespace only.",
-)
 
 
-def _refused(inputs: RouteInputs, refusal: Refusal) -> CompiledRoute:
+def _refused(inputs: RouteInputs, refusal: Refusal, findings: tuple[Finding, ...]) -> CompiledRoute:
     """Not served; a name that it had stays with it, so that nobody else answers in its place."""
     route = inputs.route
     keeps_name = inputs.placement in (Placement.EXPORTED, Placement.LOCAL)
     state = RouteState.UNRESOLVED if keeps_name else None
-    findings = findings_of_problems(route.metadata.ref, route.problems)
     return CompiledRoute(
         result=RouteResult(
             metadata=route.metadata,
@@ -149,7 +129,7 @@ def _refused(inputs: RouteInputs, refusal: Refusal) -> CompiledRoute:
                 pending(ConditionType.EXPORTED),
             ),
         ),
-        findings=findings or (finding_of(route.metadata.ref, refusal, Severity.ERROR),),
+        findings=findings,
         route=_snapshot_route(inputs, RouteState.UNRESOLVED, None) if keeps_name else None,
     )
 
@@ -183,33 +163,6 @@ def _access_rule(rule: AccessRuleSpec) -> AccessRule:
     )
 
 
-def _subject_warnings(inputs: RouteInputs, spec: RouteSpec) -> Iterator[Refusal]:
-    """Subjects that cannot log in. The route serves all others, so these do not stop it."""
-    issuers = {item.issuer for item in inputs.around.class_spec.client_issuers}
-    for index, rule in enumerate(spec.access):
-        field = f"spec.access[{index}].subjects"
-        for subject in rule.subjects:
-            if isinstance(subject, AccessKeySubject):
-                found = inputs.access_keys[subject.namespace, subject.name]
-                if isinstance(found, Refusal):
-                    yield Refusal(reason=found.reason, field=field, message=found.message)
-            elif isinstance(subject, OIDCSubject) and subject.issuer not in issuers:
-                message = f"The class does not list the issuer {subject.issuer}."
-                yield Refusal(reason=Reason.ISSUER_NOT_PERMITTED, field=field, message=message)
-
-
-def _findings(
-    inputs: RouteInputs, resolved: ResolvedBackend | Refusal, warnings: tuple[Refusal, ...]
-) -> Iterator[Finding]:
-    ref = inputs.route.metadata.ref
-    if isinstance(resolved, Refusal):
-        yield finding_of(ref, resolved, Severity.ERROR)
-    for warning in warnings:
-        yield finding_of(ref, warning, Severity.WARNING)
-    if inputs.placement is Placement.LOCAL:
-        yield finding_of(ref, _NAME_TAKEN_ELSEWHERE, Severity.WARNING)
-
-
 def _accepted_condition(spec: RouteSpec) -> Condition:
     if spec.state is DesiredState.SUSPENDED:
         message = "The route is suspended: it keeps its name and answers 503."
@@ -217,10 +170,8 @@ def _accepted_condition(spec: RouteSpec) -> Condition:
     return accepted("route")
 
 
-def _references_condition(
-    resolved: ResolvedBackend | Refusal, warnings: tuple[Refusal, ...]
-) -> Condition:
-    refusal = resolved if isinstance(resolved, Refusal) else next(iter(warnings), None)
+def _references_condition(refusals: tuple[Refusal, ...]) -> Condition:
+    refusal = next(iter(refusals), None)
     return Condition(
         type=ConditionType.RESOLVED_REFS,
         status=refusal is None,
@@ -235,8 +186,8 @@ def _exported_condition(inputs: RouteInputs) -> Condition:
     return Condition(
         type=ConditionType.EXPORTED,
         status=is_exported,
-        reason=Reason.EXPORTED if is_exported else _NAME_TAKEN_ELSEWHERE.reason,
-        message=message if is_exported else told(_NAME_TAKEN_ELSEWHERE),
+        reason=Reason.EXPORTED if is_exported else NAME_TAKEN_ELSEWHERE.reason,
+        message=message if is_exported else told(NAME_TAKEN_ELSEWHERE),
     )
 
 

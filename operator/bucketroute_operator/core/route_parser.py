@@ -18,7 +18,11 @@ from bucketroute_operator.core.resources import (
     RouteSpec,
     Signing,
 )
-from bucketroute_operator.core.validation import route_problems, virtual_bucket_problems
+from bucketroute_operator.core.validation import (
+    not_consequent,
+    route_problems,
+    virtual_bucket_problems,
+)
 from bucketroute_snapshot import (
     AccessKeySubject,
     AnonymousSubject,
@@ -59,6 +63,7 @@ _SUBJECT_FIELDS = {
     _SubjectKind.OIDC: ("issuer", "subject"),
     _SubjectKind.ANONYMOUS: (),
 }
+_FIELDS_OF_SUBJECTS = ("name", "namespace", "issuer", "subject")
 
 
 def parse_route(raw: RawObject) -> RouteObject:
@@ -69,17 +74,30 @@ def parse_route(raw: RawObject) -> RouteObject:
     reader = whole.required_object("spec")
     class_name = reader.text("className", rules.CLASS_NAME, default="default")
     bucket = _virtual_bucket(reader, metadata.name, problems)
-    spec = _spec(reader, metadata.namespace)
+    draft = _spec(reader, metadata.namespace)
     whole.refuse_unknown_fields()
-    problems.extend(route_problems(spec) if not problems else ())
+    problems.extend(not_consequent(route_problems(draft), problems))
     return RouteObject(
         metadata=metadata,
         class_name=class_name,
         bucket=bucket,
-        spec=None if problems else spec,
-        access=() if _has_problem_in(problems, "spec.access") else spec.access,
+        spec=None if problems else draft,
+        access=() if _has_problem_in(problems, "spec.access") else draft.access,
+        draft=draft,
+        access_keys=_access_keys(draft),
         problems=tuple(problems),
     )
+
+
+def _access_keys(draft: RouteSpec) -> tuple[str, ...]:
+    """Only names that a Secret can have: they are asked for at the API server."""
+    names = {
+        subject.name: None
+        for rule in draft.access
+        for subject in rule.subjects
+        if isinstance(subject, AccessKeySubject)
+    }
+    return tuple(name for name in names if rules.OBJECT_NAME.fault_of(name) is None)
 
 
 def _has_problem_in(problems: list[FieldProblem], field: str) -> bool:
@@ -144,6 +162,7 @@ def _rule(reader: FieldReader, namespace: str) -> AccessRuleSpec:
             *(ServiceAccountSubject(namespace=namespace, name=name) for name in names),
             *(_subject(subject, namespace) for subject in subjects),
         ),
+        shorthand_count=len(names),
         permissions=reader.choices("permissions", Permission, max_items=8),
         actions=reader.choices("actions", Action, max_items=32),
         prefixes=reader.texts("prefixes", rules.RULE_PREFIX, max_items=16),
@@ -151,9 +170,11 @@ def _rule(reader: FieldReader, namespace: str) -> AccessRuleSpec:
 
 
 def _subject(reader: FieldReader, namespace: str) -> Subject:
-    kind = reader.choice("kind", _SubjectKind)
+    kind = reader.choice_or_none("kind", _SubjectKind)
+    if kind is None:
+        return _unclear_subject(reader, namespace)
     taken = _SUBJECT_FIELDS[kind]
-    for name in ("name", "namespace", "issuer", "subject"):
+    for name in _FIELDS_OF_SUBJECTS:
         if name not in taken and reader.has(name):
             reader.problem(name, f"is not for kind {kind.value}")
     match kind:
@@ -174,6 +195,18 @@ def _subject(reader: FieldReader, namespace: str) -> Subject:
             )
         case _SubjectKind.ANONYMOUS:
             return AnonymousSubject()
+
+
+def _unclear_subject(reader: FieldReader, namespace: str) -> Subject:
+    """Its kind cannot be read, so nothing is said of its other fields.
+
+    It stands for an access key, since only of those something must be looked up: the holder then
+    learns that the route is out of order, and not that the key is unknown.
+    """
+    for name in _FIELDS_OF_SUBJECTS:
+        reader.has(name)
+    name = reader.optional_text("name", rules.SERVICE_ACCOUNT) or ""
+    return AccessKeySubject(namespace=namespace, name=name)
 
 
 def _cors_rule(reader: FieldReader) -> CORSRule:

@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
 from typing import assert_never
 
-from bucketroute_operator.core.resources import LabelRequirement, LabelSelector, SelectorOperator
+
+class SelectorOperator(Enum):
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRequirement:
+    key: str
+    operator: SelectorOperator
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSelector:
+    """All requirements must hold; none at all matches everything, as in Kubernetes."""
+
+    requirements: tuple[LabelRequirement, ...] = ()
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

@@ -7,10 +7,10 @@ than a rule. Each rule is a function from parsed values to problems.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bucketroute_operator.core.endpoints import EndpointError, parse_endpoint
-from bucketroute_operator.core.findings import FieldProblem
+from bucketroute_operator.core.findings import FieldProblem, may_follow_from
 from bucketroute_operator.core.permissions import ANONYMOUS_ACTIONS, ANONYMOUS_PERMISSIONS
 from bucketroute_operator.core.resources import (
     AccessRuleSpec,
@@ -20,6 +20,13 @@ from bucketroute_operator.core.resources import (
     Signing,
 )
 from bucketroute_snapshot import AddressingStyle, AnonymousSubject
+
+
+def not_consequent(
+    problems: Iterator[FieldProblem], known: Sequence[FieldProblem]
+) -> list[FieldProblem]:
+    """Those that are not mere consequences of what is known to be wrong: one slip, one problem."""
+    return [problem for problem in problems if not may_follow_from(problem.field, known)]
 
 
 def virtual_bucket_problems(bucket: str, field: str) -> Iterator[FieldProblem]:
@@ -34,7 +41,7 @@ def virtual_bucket_problems(bucket: str, field: str) -> Iterator[FieldProblem]:
 
 def route_problems(spec: RouteSpec) -> Iterator[FieldProblem]:
     yield from _prefix_problems(spec.backend.prefix)
-    yield from _route_backend_problems(spec.backend)
+    yield from route_backend_problems(spec.backend)
     if spec.backend.endpoint is not None:
         yield from _endpoint_problems(spec.backend.endpoint, "spec.backend.endpoint")
     for index, rule in enumerate(spec.access):
@@ -52,7 +59,7 @@ def backend_problems(spec: BackendSpec) -> Iterator[FieldProblem]:
         yield FieldProblem(field="spec.addressingStyle", message=message)
 
 
-def _route_backend_problems(backend: RouteBackend) -> Iterator[FieldProblem]:
+def route_backend_problems(backend: RouteBackend) -> Iterator[FieldProblem]:
     """Either a reference alone, or an endpoint or region with exactly one way to sign."""
     field = "spec.backend"
     inline = (backend.endpoint, backend.region, backend.role_arn, backend.signing, backend.profile)

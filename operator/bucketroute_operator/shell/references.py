@@ -24,7 +24,6 @@ from bucketroute_operator.shell.kube_api import (
     Resource,
 )
 from bucketroute_operator.shell.store import ObjectStore
-from bucketroute_snapshot import AccessKeySubject
 
 log = logging.getLogger("bucketroute.operator.references")
 
@@ -99,12 +98,7 @@ def wanted_references(store: ObjectStore) -> Collection[Wanted]:
                 wanted[CONFIG_MAPS, namespace, backend.spec.ca_config_map_name] = None
     for stored in store.of(ROUTES).values():
         route = stored.parsed
-        subjects = (
-            [subject for rule in route.access for subject in rule.subjects]
-            if isinstance(route, RouteObject)
-            else []
-        )
-        for subject in subjects:
-            if isinstance(subject, AccessKeySubject):
-                wanted[SECRETS, subject.namespace, subject.name] = None
+        if isinstance(route, RouteObject):
+            for name in route.access_keys:
+                wanted[SECRETS, route.metadata.namespace, name] = None
     return wanted

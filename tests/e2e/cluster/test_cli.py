@@ -111,6 +111,16 @@ def test_status_shows_the_route_and_pods_that_have_the_latest_version(
     assert {pod["version"] for pod in default["pods"]} == {default["version"]}
 
 
+def test_a_misspelt_namespace_is_no_empty_one(bucketroute: Installation, shown: str) -> None:
+    result = kubectl_bucketroute("status", "-n", f"{shown}x")
+    assert (result.status, result.output) == (2, "")
+    wanted = f"kubectl bucketroute status: no such namespace: {shown}x (did you mean {shown}?)"
+    assert result.error.strip() == wanted
+    result = kubectl_bucketroute("status", "-n", "kube-public", "-o", "json")
+    assert json.loads(result.output)["routes"] == []
+    assert result.error.startswith("No BucketRoute in namespace kube-public")
+
+
 def test_a_route_whose_role_is_refused_is_explained_by_status_and_explain(
     bucketroute: Installation, shown: str
 ) -> None:

@@ -115,8 +115,12 @@ def test_a_pod_of_the_hosts_network_gets_no_sidecar(bucketroute: Installation, t
 def test_an_unknown_class_is_told_at_once(bucketroute: Installation, team: str) -> None:
     manifest = pod(team, "gone").manifest()
     manifest["metadata"]["labels"]["bucketroute.io/class"] = "gone"
-    with pytest.raises(CommandError, match="there is no BucketRouteClass gone"):
+    with pytest.raises(CommandError, match="there is no BucketRouteClass gone") as told:
         create(bucketroute.cluster, manifest, "--dry-run=server", "--warnings-as-errors")
+    assert str(told.value).count("Warning: ") == 1
+    stored = create(bucketroute.cluster, manifest, "--dry-run=server")
+    annotations = stored["metadata"]["annotations"]
+    assert annotations["bucketroute.io/not-injected"] == "there is no BucketRouteClass gone"
 
 
 def test_a_mode_that_does_not_exist_is_warned_about(bucketroute: Installation, team: str) -> None:

@@ -6,7 +6,9 @@ from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
 
 from bucketroute_testing.clients import RawResponse, object_url
 from bucketroute_testing.gateway import BUCKET, Gateway, random_key
@@ -82,6 +84,43 @@ def test_boto3s_urls_work_in_any_http_client(s3: Any) -> None:
     url = s3.generate_presigned_url("get_object", Params=named, ExpiresIn=60)
     with urllib.request.urlopen(url, timeout=10) as answer:
         assert answer.read() == b"for you"
+
+
+def url_of_plain_boto3(gateway: Gateway, region: str, **config: Any) -> str:
+    """With nothing but what a pod is given."""
+    client = boto3.client(
+        "s3",
+        region_name=region,
+        endpoint_url=gateway.endpoint,
+        aws_access_key_id=gateway.key.access_key_id,
+        aws_secret_access_key=gateway.key.secret_access_key,
+        config=Config(s3={"addressing_style": "path"}, **config),
+    )
+    with closing(client):
+        named = {"Bucket": BUCKET, "Key": KEY}
+        url: str = client.generate_presigned_url("get_object", Params=named)
+    return url.removeprefix(gateway.endpoint)
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_boto3s_url_of_version_2_is_refused_with_the_setting_to_change(
+    minio_gateway: Gateway, region: str
+) -> None:
+    answer = send(minio_gateway, url_of_plain_boto3(minio_gateway, region))
+    assert (answer.status, answer.error_code) == (400, "InvalidRequest")
+    assert b"signature_version s3v4" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("region", "config"),
+    [("us-east-1", {"signature_version": "s3v4"}), ("eu-central-1", {}), ("us-east-2", {})],
+    ids=["told so", "by the region", "by another region"],
+)
+def test_boto3s_url_is_of_version_4_where_the_documents_say_so(
+    minio_gateway: Gateway, region: str, config: Any
+) -> None:
+    url = url_of_plain_boto3(minio_gateway, region, **config)
+    assert send(minio_gateway, url).status == 200
 
 
 REFUSED: dict[str, tuple[Presigner, int, str]] = {

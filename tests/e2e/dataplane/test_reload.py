@@ -1,6 +1,7 @@
 """`serve` follows its files within a second, all or nothing, and disturbs nothing in flight."""
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,37 @@ def test_a_changed_secret_takes_effect(gateway: Gateway) -> None:
         pytest.raises(ClientError, match="SignatureDoesNotMatch"),
     ):
         client.list_objects_v2(Bucket=BUCKET)
+
+
+SLIPS: dict[str, tuple[str, str]] = {
+    "beside the rules": ("backend:", "bakend:"),
+    "in a rule": ("permissions:", "permisions:"),
+    "in the caller's kind": ("kind: AccessKey", "kind: AccesKey"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS.values(), ids=SLIPS)
+def test_callers_of_a_route_with_a_slip_learn_that_it_is_out_of_order(
+    gateway: Gateway, slip: tuple[str, str]
+) -> None:
+    whole = gateway.manifest_file.read_text()
+    assert slip[0] in whole
+    with closing(gateway.client()) as client:
+        replace_text(gateway.manifest_file, whole.replace(*slip))
+        seconds_until(client, BUCKET, is_served=False)
+        for call in (client.list_objects_v2, client.head_bucket):
+            with pytest.raises(ClientError) as failed:
+                call(Bucket=BUCKET)
+            assert failed.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        replace_text(gateway.manifest_file, whole)
+        seconds_until(client, BUCKET, is_served=True)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """At once: a file that is seen empty holds no route at all."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def test_a_broken_file_stops_no_other_route(gateway: Gateway) -> None:

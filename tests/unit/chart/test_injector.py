@@ -7,7 +7,12 @@ import json
 import pytest
 
 from bucketroute_operator.core.injected_sidecar import SIDECAR_NAME
-from bucketroute_operator.core.injection import INJECTED_ANNOTATION, MODE_LABEL, Mode
+from bucketroute_operator.core.injection import (
+    INJECTED_ANNOTATION,
+    MODE_LABEL,
+    NOT_INJECTED_ANNOTATION,
+    Mode,
+)
 from bucketroute_operator.settings import HELP as OPERATOR_SETTINGS
 from bucketroute_operator.shell.injector_app import BODY_SECONDS, INJECT_PATH
 from bucketroute_operator.webhook_settings import load_webhook_settings
@@ -85,7 +90,8 @@ def test_an_outage_of_it_stops_no_pod_that_can_do_without(case: str) -> None:
     (present, _) = policies["bucketroute-sidecar-present"]["spec"]["validations"]
     assert f"'{SIDECAR_NAME}'" in present["expression"]
     (told,) = policies["bucketroute-env-present"]["spec"]["validations"]
-    assert f"'{INJECTED_ANNOTATION}'" in told["expression"]
+    for annotation in (INJECTED_ANNOTATION, NOT_INJECTED_ANNOTATION):
+        assert f"'{annotation}'" in told["expression"]
 
 
 @pytest.mark.parametrize("case", WITH_INJECTOR)

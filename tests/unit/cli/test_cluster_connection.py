@@ -116,7 +116,7 @@ def test_kubeconfig_of_the_environment_another_context_and_namespace(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path, server.url))
     assert main(["status", "--context", "empty"]) == 0
-    assert "No BucketRoute in namespace empty" in capsys.readouterr().out
+    assert "No BucketRoute in namespace empty" in capsys.readouterr().err
     assert main(["status", "--context", "empty", "-n", "team-x"]) == 0
     assert "team-x" in capsys.readouterr().out
 

@@ -69,14 +69,140 @@ def test_check_is_one_when_a_reference_dangles(folder: Path) -> None:
     assert main(["check", "-f", str(folder)]) == 1
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("name: laptop}], perm", "name: gone}], perm", "SecretNotFound"),
+        ("secretAccessKey: not-a-secret", "secretAccessKey: short", "SecretInvalid"),
+        (
+            "kind: AccessKey, name: laptop",
+            "kind: OIDC, issuer: 'https://id.example.com', subject: x",
+            "IssuerNotPermitted",
+        ),
+    ],
+)
+def test_check_is_one_when_somebody_who_is_named_could_not_come_in(
+    folder: Path, capsys: Capture, old: str, new: str, reason: str
+) -> None:
+    text = (folder / "route.yaml").read_text()
+    (folder / "route.yaml").write_text(text.replace(old, new))
+    assert main(["check", "-f", str(folder)]) == 1
+    output = capsys.readouterr()
+    assert "Error: BucketRoute team-a/reports spec.access[3].subjects[0]: " in output.out
+    assert f"[{reason}]" in output.out
+    assert output.err == "0 of 1 routes would be served in full.\n"
+
+
 def test_check_takes_warnings_and_suspended_routes_as_fine(folder: Path, capsys: Capture) -> None:
     add_route(folder, "region: eu-west-1, signing: Unsigned", state="Suspended")
-    text = (folder / "route.yaml").read_text()
-    (folder / "route.yaml").write_text(text.replace("name: laptop}], perm", "name: gone}], perm"))
+    (folder / "backend.yaml").write_text(
+        "apiVersion: bucketroute.io/v1alpha1\nkind: BucketBackend\nmetadata: {name: spare}\n"
+        "spec:\n  region: eu-west-1\n"
+        "  auth: {type: Static, staticCredentials: {secretName: elsewhere}}\n"
+    )
     assert main(["check", "-f", str(folder)]) == 0
     output = capsys.readouterr()
-    assert "Warning: BucketRoute team-a/reports spec.access[3].subjects" in output.out
-    assert output.err == "0 of 2 routes would be served in full, 1 suspended.\n"
+    field = "spec.auth.staticCredentials.secretName"
+    assert f"backend.yaml:6: Warning: BucketBackend default/spare {field}" in output.out
+    assert output.err == "1 of 2 routes would be served in full, 1 suspended.\n"
+
+
+EVERY_FAULT = """\
+kind: BucketRoute
+metadata: {name: reports, namespace: team-a}
+spec:
+  backend:
+    ref: {name: mino}
+    bucket: acme
+    prefx: team-a/
+  access:
+  - subjects:
+    - {kind: AccesKey, name: laptop}
+    - {kind: AccessKey, name: latop}
+    permissions: [Read, Lst]
+---
+kind: BucketRoute
+metadata: {name: other namespace: team-a}
+---
+kind: BucketRoute
+metadata: {namespace: Team}
+spec: {className: fast, backend: {bucket: acme, region: eu-west-1, signing: unsigned}}
+---
+kind: BucketRoute
+metadata: {name: lake, namespace: team-b}
+spec:
+  className: defalt
+  backend: {bucket: acme, ref: {name: minio}}
+  access:
+  - {subjects: [{kind: OIDC, issuer: "https://id.example.com", subject: x}]}
+---
+kind: BucketBackend
+metadata: {name: minio, namespace: team-a}
+spec:
+  endpoint: http://127.0.0.1:9100
+  profile: Minio
+  auth: {type: Static, staticCredentials: {secretName: laptp}}
+  tls: {caConfigMapName: ca}
+---
+kind: BucketRoute
+metadata: {name: narrow, namespace: team-a}
+spec:
+  className: narrow
+  backend: {bucket: acme, endpoint: "http://10.1.2.3", roleARN: "arn:aws:iam::1:role/x"}
+---
+kind: BucketRouteClass
+metadata: {name: narrow}
+spec:
+  dataPlane: {mode: Sidecar}
+  bucketNamePattern: ${namespace}.*
+  endpoints: {inline: Deny}
+---
+apiVersion: bucketroute.io/v1alpha1
+kind: BucketRuote
+---
+apiVersion: bucketrout.io/v1alpha1
+kind: BucketRoute
+"""
+
+
+def test_check_tells_every_fault_of_every_kind_at_once(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "all.yaml").write_text(EVERY_FAULT + MANIFESTS[MANIFESTS.index("---") :])
+    assert main(["check", "-o", "json", "-f", str(tmp_path)]) == 1
+    found = [
+        (item["line"], item["field"], item["message"])
+        for item in json.loads(capsys.readouterr().out)
+    ]
+    assert [(line, field) for line, field, _ in found] == [
+        (5, "spec.backend.ref"),
+        (7, "spec.backend.prefx"),
+        (10, "spec.access[0].subjects[0].kind"),
+        (11, "spec.access[0].subjects[1]"),
+        (12, "spec.access[0].permissions[1]"),
+        (15, ""),
+        (18, ""),
+        (19, "spec.backend.signing"),
+        (24, "spec.className"),
+        (25, "spec.backend.ref"),
+        (27, "spec.access[0]"),
+        (33, "spec.profile"),
+        (34, "spec.auth.staticCredentials.secretName"),
+        (35, "spec.tls.caConfigMapName"),
+        (39, "spec.bucket"),
+        (41, "spec.backend"),
+        (41, "spec.backend.endpoint"),
+        (41, "spec.backend.endpoint"),
+        (41, "spec.backend.endpoint"),
+        (41, "spec.backend.roleARN"),
+        (50, ""),
+        (53, ""),
+    ]
+    told = "\n".join(message for _, _, message in found)
+    for meant in ("minio", "prefix", "AccessKey", "laptop", "List", "MinIO", "default"):
+        assert f"(did you mean {meant}?)" in told
+    assert "metadata.name is required; metadata.namespace must be" in told
+    assert "of this name (there is one in namespace team-a)." in told
+    assert "BucketRuote is none of BucketRoute, BucketBackend, BucketRouteClass (did" in told
+    assert "bucketrout.io/v1alpha1 is not bucketroute.io/v1alpha1" in told
 
 
 def test_check_writes_json(folder: Path, capsys: Capture) -> None:

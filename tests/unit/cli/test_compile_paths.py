@@ -237,9 +237,13 @@ def test_timestamps_stay_text_as_in_json(tmp_path: Path) -> None:
     ("text", "reason", "line"),
     [
         ("- just\n- a list\n", "UnreadableManifest", 1),
-        ("kind: BucketRoute\nmetadata: {}\nspec: {}\n", "InvalidSpec", 2),
-        ("kind: BucketRoute\nmetadata: {name: '../x'}\n", "InvalidSpec", 2),
-        ("kind: BucketRoute\nmetadata: {name: abc, namespace: 'a/b'}\n", "InvalidSpec", 2),
+        ("kind: Secret\napiVersion: v1\nmetadata: {}\n", "InvalidSpec", 3),
+        ("kind: Secret\napiVersion: v1\nmetadata: {name: '../x'}\n", "InvalidSpec", 3),
+        (
+            "kind: Secret\napiVersion: v1\nmetadata: {name: abc, namespace: 'a/b'}\n",
+            "InvalidSpec",
+            3,
+        ),
         ("a: 1\nb: [\n", "UnreadableManifest", 3),
         ("a:\n- b: 1\n  c: 2\n  b: 3\n", "UnreadableManifest", 4),
     ],
@@ -248,6 +252,23 @@ def test_timestamps_stay_text_as_in_json(tmp_path: Path) -> None:
 def test_what_is_no_object_is_a_finding(tmp_path: Path, text: str, reason: str, line: int) -> None:
     (finding,) = compile_paths([write(tmp_path, a=text)]).findings
     assert (finding.reason, finding.line) == (reason, line)
+
+
+def test_a_block_is_found_where_its_key_stands(tmp_path: Path) -> None:
+    text = "kind: BucketRoute\nmetadata: {name: data}\nspec:\n  backend:\n    bucket: acme\n"
+    found = compile_paths([write(tmp_path, a=text)]).findings
+    assert {(item.line, item.field) for item in found} == {(4, "spec.backend")}
+
+
+def test_a_file_that_was_never_whole_serves_its_whole_documents(tmp_path: Path) -> None:
+    text = route("one") + "---\nkind: [\n---\n" + route("two")
+    first = compile_paths([write(tmp_path, a=text)])
+    assert names(first) == ["one", "two"]
+    assert [(item.line, item.reason) for item in first.findings] == [(12, "UnreadableManifest")]
+    # From now on it has a last good content, and keeps it whole.
+    text = "kind: [\n---\n" + route("one")
+    second = compile_paths([write(tmp_path, a=text)], previous=first)
+    assert names(second) == ["one", "two"]
 
 
 def test_an_alias_that_leads_back_to_itself_stops_nothing(tmp_path: Path) -> None:

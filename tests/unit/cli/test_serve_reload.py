@@ -28,7 +28,7 @@ async def test_a_route_that_an_edit_broke_is_not_told_as_served(
     await manifests.load(store)
     assert capsys.readouterr().err.splitlines() == [
         f"{file}:6: Error: BucketRoute team-a/reports spec.acess: "
-        "It is not a known field. [InvalidSpec]",
+        "It is not a known field (did you mean access?). [UnknownField]",
         "1 route(s): reports (not served)",
     ]
     file.unlink()

@@ -6,7 +6,15 @@ import pytest
 
 from bucketroute_cli import status as command
 from bucketroute_cli.status import show_status
-from bucketroute_operator.shell.kube_api import CLASSES, ROUTES, Json
+from bucketroute_operator.shell.kube_api import (
+    CLASSES,
+    NAMESPACES,
+    ROUTES,
+    ForbiddenError,
+    Json,
+    KubeError,
+    Resource,
+)
 from bucketroute_testing.kube import FakeKube
 from bucketroute_testing.live_cluster import Condition, arguments, hide, on, status
 from bucketroute_testing.operator_objects import raw_class, raw_route
@@ -160,18 +168,57 @@ async def test_namespaces(kube: FakeKube, capsys: Capture) -> None:
     assert [line[0] for line in lines if line[1] == "reports"] == ["team-a", "team-b"]
 
 
-async def test_an_empty_namespace_says_so(capsys: Capture) -> None:
-    assert await show_status(on(FakeKube()), arguments(command)) == 0
-    assert capsys.readouterr().out == (
-        "No BucketRoute in namespace team-a; -A looks in all of them.\n"
-    )
-    assert await show_status(on(FakeKube()), arguments(command, "-A")) == 0
-    assert capsys.readouterr().out == "No BucketRoute in any namespace.\n"
+NOT_SHOWN = "No BucketRoute in namespace team-a; -A looks in all of them.\n"
+
+
+@pytest.mark.parametrize("given", [(), ("-o", "json")], ids=["text", "json"])
+async def test_a_namespace_without_routes_says_so_and_is_fine(
+    capsys: Capture, given: tuple[str, ...]
+) -> None:
+    kube = FakeKube()
+    kube.put(NAMESPACES, {"metadata": {"name": "team-a"}})
+    assert await show_status(on(kube), arguments(command, *given)) == 0
+    assert capsys.readouterr().err == NOT_SHOWN
+    assert await show_status(on(kube), arguments(command, "-A", *given)) == 0
+    assert capsys.readouterr().err == "No BucketRoute in any namespace.\n"
+
+
+async def test_a_namespace_that_does_not_exist_is_an_error(capsys: Capture) -> None:
+    kube = FakeKube()
+    for other in ("team-b", "billing"):
+        kube.put(NAMESPACES, {"metadata": {"name": other}})
+    for given in ([], ["-o", "json"], ["reports"]):
+        assert await show_status(on(kube), arguments(command, *given)) == 2
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.endswith(": no such namespace: team-a (did you mean team-b?)\n")
+
+
+async def test_who_may_not_see_the_namespace_is_told_of_its_routes_only(capsys: Capture) -> None:
+    kube = FakeKube()
+    hide(kube, NAMESPACES)
+    assert await show_status(on(kube), arguments(command)) == 0
+    assert capsys.readouterr().err == NOT_SHOWN
+
+
+async def test_who_may_not_list_namespaces_is_told_without_a_guess(capsys: Capture) -> None:
+    kube = FakeKube()
+    kube.put(NAMESPACES, {"metadata": {"name": "team-b"}})
+
+    def fault(verb: str, resource: Resource, name: str) -> KubeError | None:
+        is_hidden = (verb, resource) == ("list", NAMESPACES)
+        return ForbiddenError(403, "not for you") if is_hidden else None
+
+    kube.fault = fault
+    assert await show_status(on(kube), arguments(command)) == 2
+    assert capsys.readouterr().err.endswith(": no such namespace: team-a\n")
 
 
 async def test_a_route_that_does_not_exist_is_an_error(kube: FakeKube, capsys: Capture) -> None:
     assert await show_status(on(kube), arguments(command, "absent")) == 2
-    assert "no BucketRoute team-a/absent" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith(": no BucketRoute team-a/absent\n")
+    assert await show_status(on(kube), arguments(command, "reprots")) == 2
+    assert "team-a/reprots (did you mean reports?)" in capsys.readouterr().err
 
 
 async def test_without_the_right_to_read_classes_routes_are_shown(

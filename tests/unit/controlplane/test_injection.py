@@ -241,12 +241,25 @@ REASONS = [
 def test_who_cannot_be_served_is_told_why(pod: Json, reason: str) -> None:
     """Of mode env it starts all the same; of mode sidecar it does not."""
     decision = decide(pod)
-    assert decision.patch == ()
     if decision.mode is Mode.ENV:
         (warning,) = decision.warnings
         assert (decision.result, reason in warning) == (Result.MISSED, True)
     else:
         assert (decision.result, reason in decision.message) == (Result.REFUSED, True)
+        assert decision.patch == ()
+
+
+def test_a_pod_that_cannot_be_served_says_why_and_is_else_as_it_was() -> None:
+    """The API server's own warning is for pods that nobody was asked about, so there is one."""
+    pod = labelled(raw_pod("env"), "gone")
+    pod["metadata"]["annotations"] = {"team": "a"}
+    changed = injected(pod)
+    assert changed["metadata"].pop("annotations") == {
+        "team": "a",
+        "bucketroute.io/not-injected": "there is no BucketRouteClass gone",
+    }
+    assert changed == {**pod, "metadata": changed["metadata"]}
+    assert decide(injected(labelled(raw_pod("env"), "gone"))).patch == ()
 
 
 def test_a_pod_of_the_hosts_network_may_use_the_gateway() -> None:

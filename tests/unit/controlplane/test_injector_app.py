@@ -69,7 +69,8 @@ async def test_a_pod_that_cannot_be_set_up_starts_with_a_warning(http: httpx.Asy
     pod = {**raw_pod("env"), "spec": {"containers": 1}}
     response = (await ask(http, review(pod))).json()["response"]
     assert response["allowed"] is True
-    assert "patch" not in response
+    (change,) = json.loads(base64.b64decode(response["patch"]))
+    assert list(change["value"]) == ["bucketroute.io/not-injected"]
     assert response["warnings"] == list(decide(pod).warnings)
 
 

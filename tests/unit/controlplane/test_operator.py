@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from bucketroute_operator.core.conditions import condition_of
 from bucketroute_operator.shell.kube_api import (
     BACKENDS,
     CLASSES,
@@ -17,6 +18,7 @@ from bucketroute_operator.shell.kube_api import (
     SECRETS,
 )
 from bucketroute_operator.shell.metrics import Metrics
+from bucketroute_testing.config_channel import RecordingTarget
 from bucketroute_testing.operator_objects import (
     OPERATOR_NAMESPACE,
     raw_class,
@@ -134,6 +136,37 @@ async def test_bad_routes_say_why_and_leave_the_others_alone(cluster: Cluster) -
         "False",
         "BucketNameConflict",
     )
+
+
+async def test_what_only_newer_crds_know_is_refused_and_all_else_goes_on(cluster: Cluster) -> None:
+    """A field that this operator cannot read may be what keeps somebody out."""
+    for name in ("plain", "newer"):
+        cluster.kube.put(ROUTES, raw_route(name))
+    async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
+        await until(lambda: target.snapshot is not None and len(target.snapshot.routes) == 2)
+        newer = raw_route("newer")
+        newer["spec"]["access"][0]["sourceRanges"] = ["10.0.0.0/8"]
+        cluster.kube.put(ROUTES, newer)
+        await until(lambda: cluster.condition("newer", "Accepted") == ("False", "UnknownField"))
+        said = cluster.kube.peek(ROUTES, "team-a", "newer")["status"]["conditions"][0]["message"]
+        assert said.startswith("spec.access[0].sourceRanges is not a known field. ")
+        assert said.endswith("the operator is older than they are: upgrade it.")
+        await until(lambda: _states(target) == {"newer": "Unresolved", "plain": "Active"})
+        cluster.kube.put(CLASSES, raw_class(sessionTags="Enforced"))
+        await until(lambda: _accepted(cluster) == ("False", "UnknownField"))
+        # What was published before stays.
+        assert _states(target) == {"newer": "Unresolved", "plain": "Active"}
+
+
+def _states(target: RecordingTarget) -> dict[str, str]:
+    assert target.snapshot is not None
+    return {route.name: route.state.value for route in target.snapshot.routes}
+
+
+def _accepted(cluster: Cluster) -> tuple[str, str]:
+    status = cluster.kube.peek(CLASSES, "", "default").get("status") or {}
+    accepted = condition_of(status, "Accepted") or {}
+    return (str(accepted.get("status")), str(accepted.get("reason")))
 
 
 async def test_a_deleted_route_is_gone_from_the_data_planes(cluster: Cluster) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bucketroute_operator.core.findings import Reason
+from bucketroute_operator.core.objects import parse_object
+from bucketroute_operator.core.resources import RouteObject
 from bucketroute_snapshot import RouteState, SnapshotSecrets, WebIdentityAuth
 from bucketroute_testing.compiling import (
     Manifest,
+    acceptance,
     access_key,
     admitting,
     class_,
@@ -166,6 +171,33 @@ def test_an_access_key_is_looked_up_in_the_routes_namespace_only() -> None:
 
 def test_secrets_that_no_route_names_are_not_sent() -> None:
     assert secrets(compiled(class_(), route("team-a"), access_key("team-a"))) == SnapshotSecrets()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"backend": 7},
+        {"surprise": 1},
+        {"access": [{"subjects": [{"kind": "AccessKey", "name": "key"}], "permissions": "Read"}]},
+        {"access": [{"subjects": [{"kind": "AccesKey", "name": "key"}]}]},
+    ],
+    ids=["backend", "unknown field", "the rule itself", "the subject's kind"],
+)
+def test_the_access_keys_of_a_route_with_a_mistake_are_known(spec: Manifest) -> None:
+    rule = {"subjects": [{"kind": "AccessKey", "name": "key"}], "permissions": ["Read"]}
+    broken = route("team-a", **{"access": [rule], **spec})
+    compilation = compiled(class_(), broken, access_key("team-a"))
+    assert acceptance(compilation, "team-a") in (Reason.INVALID_SPEC, Reason.UNKNOWN_FIELD)
+    assert [item.namespace for item in secrets(compilation).access_keys] == ["team-a"]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../secrets/other", "*", 7])
+@pytest.mark.parametrize("kind", ["AccessKey", "?"])
+def test_no_secret_is_asked_for_by_what_is_not_a_name(kind: str, name: Any) -> None:
+    rule = {"subjects": [{"kind": kind, "name": name}], "permissions": ["Read"]}
+    parsed = parse_object(route("team-a", access=[rule]))
+    assert isinstance(parsed, RouteObject)
+    assert parsed.access_keys == ()
 
 
 def test_an_access_key_id_belongs_to_the_older_secret() -> None:

@@ -58,7 +58,7 @@ class Attempt:
     @property
     def condition(self) -> ConditionType:
         """Where the refusal is seen."""
-        if self.reason is Reason.INVALID_SPEC:
+        if self.reason in (Reason.INVALID_SPEC, Reason.UNKNOWN_FIELD):
             return ConditionType.ACCEPTED
         is_name = self.layer is Layer.NAMES
         return ConditionType.EXPORTED if is_name else ConditionType.RESOLVED_REFS
@@ -156,11 +156,11 @@ ATTEMPTS = {
     ),
     "an STS of its own, by a field": Attempt(
         layer=Layer.SCHEMA,
-        reason=Reason.INVALID_SPEC,
+        reason=Reason.UNKNOWN_FIELD,
         route=inline(role(A), stsEndpoint="https://evil.example.com"),
     ),
     "an audience of its own": Attempt(
-        layer=Layer.SCHEMA, reason=Reason.INVALID_SPEC, route=inline(role(A), audience="vault")
+        layer=Layer.SCHEMA, reason=Reason.UNKNOWN_FIELD, route=inline(role(A), audience="vault")
     ),
     "a server of its own for a backend": Attempt(
         layer=Layer.CLASS,

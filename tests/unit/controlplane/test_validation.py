@@ -246,13 +246,91 @@ def test_what_no_rule_forbids_is_accepted(kind: str, spec: dict[str, Any]) -> No
 
 
 def test_all_problems_of_an_object_are_found_at_once() -> None:
-    spec = {"backend": {"bucket": "A", "region": "?"}, "state": "Off", "surprise": 1}
+    spec = {
+        "backend": {"bucket": "A", "region": "?", "prefix": "a"},
+        "state": "Off",
+        "surprise": 1,
+        "access": [{"serviceAccounts": ["app"], "prefixes": ["$" + "{who}"]}],
+    }
     assert problem_fields("BucketRoute", spec) == [
         "spec.backend.bucket",
         "spec.backend.region",
         "spec.state",
+        "spec.access[0].prefixes[0]",
         "spec.surprise",
+        "spec.backend.prefix",
+        "spec.backend",
+        "spec.access[0]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "field"),
+    [
+        ("BucketRoute", backend(bucket="acme", region="x", rolARN=ROLE), "spec.backend.rolARN"),
+        ("BucketRoute", backend(bucket="acme", ref=7), "spec.backend.ref"),
+        ("BucketRoute", rule(permissions=["Raed"]), "spec.access[0].permissions[0]"),
+        ("BucketRoute", rule(serviceAccounts="app"), "spec.access[0].serviceAccounts"),
+        ("BucketRoute", subject(kind="AccesKey", name="laptop"), f"{SUBJECT}.kind"),
+        ("BucketBackend", {"auth": {"type": "Unsigned"}, "regoin": "x"}, "spec.regoin"),
+        (
+            "BucketBackend",
+            {"region": "x", "auth": {"type": "static", "staticCredentials": {"secretName": "s"}}},
+            "spec.auth.type",
+        ),
+        (
+            "BucketBackend",
+            {
+                "region": "x",
+                "auth": {"type": "Unsigned"},
+                "allowedRoutes": {"namespaces": {"from": "Selecter", "selector": {}}},
+            },
+            "spec.allowedRoutes.namespaces.from",
+        ),
+        ("BucketRouteClass", {"dataPlane": {"mode": "Shard"}}, "spec.dataPlane.mode"),
+        (
+            "BucketRouteClass",
+            {
+                "dataPlane": {"mode": "Sidecar"},
+                "allowedNamespaces": {
+                    "from": "Selector",
+                    "selector": {"matchExpressions": [{"key": "team", "operator": "Exist"}]},
+                },
+            },
+            "spec.allowedNamespaces.selector.matchExpressions[0].operator",
+        ),
+        (
+            "BucketRouteClass",
+            {"dataPlane": {"mode": "Sidecar"}, "allowedNamespaces": {"from": "all"}},
+            "spec.allowedNamespaces.from",
+        ),
+    ],
+)
+def test_one_slip_is_one_problem(kind: str, spec: dict[str, Any], field: str) -> None:
+    assert problem_fields(kind, spec) == [field]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (route(acess=[]), "is not a known field (did you mean access?)"),
+        (backend(**INLINE, rolearn=ROLE), "is not a known field (did you mean roleARN?)"),
+        (route(surprise=1), "is not a known field"),
+        (route(state="active"), "must be one of Active, Suspended (did you mean Active?)"),
+        (route(state="?"), "must be one of Active, Suspended"),
+        (route(state=1), "must be one of Active, Suspended"),
+        (
+            rule(permissions=["read"]),
+            "must be one of Read, List, Write, Delete, ReadVersion, DeleteVersion"
+            " (did you mean Read?)",
+        ),
+    ],
+    ids=["field", "case", "no field like it", "value", "no value like it", "no text", "item"],
+)
+def test_a_slip_is_told_with_what_was_meant(spec: dict[str, Any], told: str) -> None:
+    parsed = parse_object({"kind": "BucketRoute", "metadata": {"name": "data"}, "spec": spec})
+    assert isinstance(parsed, RouteObject)
+    assert [problem.message for problem in parsed.problems] == [told]
 
 
 def test_the_name_of_the_object_must_be_a_bucket_name_where_it_is_one() -> None:
