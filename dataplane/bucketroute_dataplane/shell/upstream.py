@@ -29,14 +29,7 @@ _JOIN_BYTES = 64 * 1024
 class UpstreamConnection(BackendSocket):
     """Idle, or in one exchange with `sink`. Deadlines: first byte, then between bytes."""
 
-    _parser: Any = None
-    _method = b""
-    _status = 0
-    _head_bytes = 0
-    _has_received = False
-    _is_counted = False
-    _until_close = False
-    _uncounted = 0
+    _parser: Any = None  # httptools' own, which has no types
 
     def __init__(
         self,

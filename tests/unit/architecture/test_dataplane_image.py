@@ -17,7 +17,7 @@ def name_of(requirement: str) -> str:
 
 def imported() -> set[str]:
     found: set[str] = set()
-    for path in (ROOT / "dataplane").rglob("*.py"):
+    for path in (ROOT / "dataplane").glob("bucketroute_*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
