@@ -83,4 +83,4 @@ lock: ## Resolve the locks of requirements/ anew
 	requirements/lock.sh $(VENV)-lock/bin/uv
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) $(VENV)-lock bench/build bench/results
+	rm -rf $(VENV) $(VENV)-lock $(COMPILED) bench/build bench/results
