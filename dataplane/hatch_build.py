@@ -21,8 +21,11 @@ class CompiledModules(BuildHookInterface[Any]):
     """hatchling's hook: adds a library beside each compiled module of the wheel."""
 
     def dependencies(self) -> list[str]:
-        """What a build in an environment of its own needs besides hatchling."""
-        return ["mypy>=1.18", "setuptools>=75"] if _is_asked_for() else []
+        """What a build in an environment of its own needs besides hatchling: the compiler knows
+        the types of what is imported only if it is there."""
+        if not _is_asked_for():
+            return []
+        return ["mypy>=1.18", "setuptools>=75", *self.metadata.core.dependencies]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Raises: SystemExit with mypy's findings; setuptools' errors if the compiler fails."""
