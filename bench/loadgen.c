@@ -2,21 +2,18 @@
  *
  *   loadgen -p PORT -r REQUESTS -m GET|PUT -s SIZE -c CONNECTIONS -w WARM_UP_S -d WINDOW_S [-P PID,..]
  *
- * REQUESTS holds ready request heads (little-endian uint32 length, then the bytes), taken in turn.
- * After the window no request is begun, and those under way are finished, so that a proxy and
- * its backend end idle and their counters can be compared with ours. CPU time is that of the
- * PIDs between the ends of the window: user and system, all threads, by their process CPU clocks
- * (nanoseconds; /proc/PID/stat has the same sum in ticks of 10 ms). Prints one JSON object; exit
- * status 1 when a request failed or a body was wrong. */
-#include "payload.h"
+ * REQUESTS holds ready request heads (little-endian uint32 length, then the bytes), taken in turn;
+ * a GET's key may ask for a slow reader (see payload.h).
+ * The window is longer than WINDOW_S where no request ended in that time. After it none is begun,
+ * and those under way are finished, so that a proxy and its backend end idle and their counters
+ * can be compared with ours. CPU time is that of the PIDs between the ends of the window: user
+ * and system, all threads, by their process CPU clocks (nanoseconds; /proc/PID/stat has the same
+ * sum in ticks of 10 ms). Prints one JSON object; exit status 1 when a request failed or a body was
+ * wrong. */
+#include "plan.h"
 
 #define MAX_FAILURES 50
-#define DRAIN_SECONDS 20
-
-typedef struct {
-  char *head;
-  uint32_t bytes, seed;
-} Request;
+#define GRACE_SECONDS 20 /* for a first request to end in the window, and for the last after it */
 
 typedef struct {
   int fd, failures;
@@ -25,18 +22,10 @@ typedef struct {
   Message message;
   size_t buffered;
   uint64_t length, received, began;
-  bool waits_for_room, keeps;
+  Pace pace;
+  bool waits_for_room, waits_for_turn, keeps;
   char in[32 * 1024];
 } Connection;
-
-static struct {
-  int port, connections, pids[64], pid_count;
-  bool puts;
-  uint64_t size;
-  double warm_up, window;
-  Request *requests;
-  size_t request_count;
-} plan = {.connections = 1, .warm_up = 0.5, .window = 2};
 
 static struct {
   uint64_t began, answered, completed, failed, wrong_bodies, reconnects, bytes;
@@ -48,12 +37,6 @@ static struct {
 static enum { WARMING, MEASURING, DRAINING } phase;
 static int epoll_fd, active;
 static uint8_t scratch[256 * 1024];
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
 
 /* Linux: the CPU clock of another process (see clock_getcpuclockid(3)). */
 static double cpu_seconds(void) {
@@ -73,7 +56,7 @@ static double cpu_seconds(void) {
 static void begin(Connection *c) {
   c->request = &plan.requests[seen.began++ % plan.request_count];
   c->message = (Message){.head = c->request->head, .head_bytes = c->request->bytes};
-  c->message.seed = c->request->seed;
+  c->message.seed = c->request->object.seed;
   c->message.body_bytes = plan.puts ? plan.size : 0;
   c->buffered = 0;
   c->state = SENDING;
@@ -156,7 +139,7 @@ static bool send_request(Connection *c) {
 }
 
 static void take_body(Connection *c, const void *bytes, size_t n) {
-  if (!body_matches(bytes, n, c->request->seed, c->received)) seen.wrong_bodies++;
+  if (!body_matches(bytes, n, c->request->object.seed, c->received)) seen.wrong_bodies++;
   if (phase == MEASURING) seen.bytes += n;
   c->received += n;
 }
@@ -186,15 +169,26 @@ static bool read_head(Connection *c) {
     return fail(c, "length"), true;
   c->received = 0;
   take_body(c, end + 4, rest);
+  c->pace = plan.puts ? (Pace){0} : pace_of(&c->request->object);
+  pace_take(&c->pace, rest);
   c->state = BODY;
   return true;
 }
 
+/* Level-triggered: what is not to be read yet must not be watched. */
+static void wait_for_turn(Connection *c) {
+  c->waits_for_turn = true;
+  watch(epoll_fd, EPOLL_CTL_MOD, c->fd, 0, c);
+}
+
 static bool read_body(Connection *c) {
   for (uint64_t left; (left = c->length - c->received);) {
-    ssize_t k = recv(c->fd, scratch, left < sizeof scratch ? left : sizeof scratch, 0);
+    size_t room = pace_room(&c->pace, left < sizeof scratch ? left : sizeof scratch);
+    if (!room) return wait_for_turn(c), false;
+    ssize_t k = recv(c->fd, scratch, room, 0);
     if (k < 0 && errno == EAGAIN) return false;
     if (k <= 0) return fail(c, "a body that is too short"), true;
+    pace_take(&c->pace, k);
     take_body(c, scratch, k);
   }
   complete(c);
@@ -202,8 +196,18 @@ static bool read_body(Connection *c) {
 }
 
 static void step(Connection *c) {
+  if (c->waits_for_turn) return; /* a hang-up is reported although nothing is watched */
   for (bool more = true; more && c->state != IDLE;)
     more = c->state == SENDING ? send_request(c) : c->state == HEAD ? read_head(c) : read_body(c);
+}
+
+static void give_turns(Connection *all) {
+  for (Connection *c = all; c < all + plan.connections; c++) {
+    if (!c->waits_for_turn) continue;
+    c->waits_for_turn = false;
+    watch(epoll_fd, EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
+    step(c);
+  }
 }
 
 static int by_value(const void *a, const void *b) {
@@ -225,74 +229,40 @@ static void report(double seconds, double cpu) {
          percentile_us(.99), percentile_us(1), seen.first_error);
 }
 
-static void read_requests(const char *path) {
-  FILE *f = fopen(path, "rb");
-  if (!f) die(path);
-  for (uint32_t n; fread(&n, sizeof n, 1, f) == 1; plan.request_count++) {
-    plan.requests = realloc(plan.requests, (plan.request_count + 1) * sizeof(Request));
-    Request *r = &plan.requests[plan.request_count];
-    *r = (Request){.head = malloc(n + 1), .bytes = n};
-    if (fread(r->head, 1, n, f) != n) die(path);
-    r->head[n] = 0;
-    uint64_t size;
-    if (!object_of_request(r->head, &size, &r->seed) || size != plan.size) {
-      fprintf(stderr, "%s: not a request for an object of %lu bytes\n", path, plan.size);
-      exit(2);
-    }
-  }
-  fclose(f);
-  if (!plan.request_count) die(path);
-}
-
-static void read_options(int argc, char **argv) {
-  const char *requests = NULL;
-  for (int o; (o = getopt(argc, argv, "p:r:m:s:c:w:d:P:")) > 0;) switch (o) {
-      case 'p': plan.port = atoi(optarg); break;
-      case 'r': requests = optarg; break;
-      case 'm': plan.puts = !strcmp(optarg, "PUT"); break;
-      case 's': plan.size = strtoull(optarg, NULL, 10); break;
-      case 'c': plan.connections = atoi(optarg); break;
-      case 'w': plan.warm_up = atof(optarg); break;
-      case 'd': plan.window = atof(optarg); break;
-      case 'P':
-        for (char *p = strtok(optarg, ","); p && plan.pid_count < 64; p = strtok(NULL, ","))
-          plan.pids[plan.pid_count++] = atoi(p);
-        break;
-      default: exit(2);
-    }
-  if (!requests || !plan.port) exit(2);
-  read_requests(requests);
-}
-
 int main(int argc, char **argv) {
   pattern_init();
   read_options(argc, argv);
   epoll_fd = epoll_create1(0);
   active = plan.connections;
-  for (int i = 0; i < plan.connections; i++) {
-    Connection *c = calloc(1, sizeof *c);
-    if (!c) die("calloc");
+  Connection *all = calloc(plan.connections, sizeof *all);
+  if (!all) die("calloc");
+  for (Connection *c = all; c < all + plan.connections; c++) {
     dial(c);
     begin(c);
     step(c);
   }
-  uint64_t start = 0, change = now_ns() + (uint64_t)(plan.warm_up * 1e9);
+  uint64_t start = 0, next_turn = 0, change = now_ns() + (uint64_t)(plan.warm_up * 1e9);
+  const uint64_t grace = GRACE_SECONDS * 1000000000ull;
   double seconds = 0, cpu = 0;
   while (active) {
     struct epoll_event events[256];
-    int n = epoll_wait(epoll_fd, events, 256, 10);
+    int n = epoll_wait(epoll_fd, events, 256, TURN_MS);
     uint64_t now = now_ns();
     if (now >= change && phase == WARMING) {
       phase = MEASURING, start = now, change = now + (uint64_t)(plan.window * 1e9);
       cpu = cpu_seconds();
-    } else if (now >= change && phase == MEASURING) {
-      phase = DRAINING, seconds = (now - start) / 1e9, change = now + DRAIN_SECONDS * 1000000000ull;
+    } else if (now >= change && phase == MEASURING && (seen.completed || now >= change + grace)) {
+      phase = DRAINING, seconds = (now - start) / 1e9, change = now + grace;
       cpu = cpu_seconds() - cpu;
-    } else if (now >= change) {
+    } else if (now >= change && phase == DRAINING) {
       fprintf(stderr, "%d requests did not end\n", active);
       return 3;
     }
     for (int i = 0; i < n; i++) step(events[i].data.ptr);
+    if (plan.has_slow_readers && now >= next_turn) {
+      give_turns(all);
+      next_turn = now + TURN_MS * 1000000ull;
+    }
   }
   report(seconds, cpu);
   return seen.failed || seen.wrong_bodies ? 1 : 0;

@@ -30,7 +30,8 @@ from bench.tls import running_terminator
 
 GiB = 1024**3
 LOADGEN_GRACE_SECONDS = 60.0
-"""Beyond warm-up and window; the generator itself gives up draining after 20 s."""
+"""Beyond warm-up and window; the generator itself waits 20 s for the first answer in the window,
+and 20 s for the last after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,8 @@ def run(plan: Plan) -> Iterator[Window]:
             # Odd rounds go the other way, so that no target always follows the same neighbour.
             order = plan.targets if number % 2 == 0 else plan.targets[::-1]
             for scenario in plan.scenarios:
+                if number >= (scenario.max_rounds or plan.rounds):
+                    continue
                 for target in order:
                     window = _window(plan, target, scenario, pids[target.name], stub)
                     yield replace(window, round_number=number)
@@ -184,14 +187,9 @@ def _load(
 ) -> tuple[Load | None, str]:
     """Run the generator once: what it saw, or None and why there is nothing."""
     requests = plan.around.directory / "requests.bin"
-    write_requests(  # anew for every window: S3 signatures live 15 minutes
-        requests,
-        scenario.method,
-        size_bytes=scenario.size_bytes,
-        port=target.port,
-        now=datetime.now(UTC),
-        is_hashed=scenario.is_hashed,
-    )
+    # Anew for every window: S3 signatures live 15 minutes.
+    write_requests(requests, scenario, port=target.port, now=datetime.now(UTC))
+    window = scenario.window_seconds(plan.window_seconds)
     options = {
         "-p": target.port,
         "-r": requests,
@@ -199,7 +197,7 @@ def _load(
         "-s": scenario.size_bytes,
         "-c": scenario.concurrency,
         "-w": plan.warm_up_seconds,
-        "-d": plan.window_seconds,
+        "-d": window,
         "-P": ",".join(map(str, pids)),
     }
     pairs = (str(word) for option in options.items() for word in option)
@@ -207,7 +205,7 @@ def _load(
         pinned(plan.cores.rest, (str(compiled("loadgen")), *pairs)),
         capture_output=True,
         text=True,
-        timeout=plan.warm_up_seconds + plan.window_seconds + LOADGEN_GRACE_SECONDS,
+        timeout=plan.warm_up_seconds + window + LOADGEN_GRACE_SECONDS,
         check=False,
     )
     load = Load(**json.loads(done.stdout)) if done.stdout else None
@@ -235,6 +233,10 @@ def _problems(
             (
                 int(load.completed == 0),
                 "window without one complete request (use longer --seconds)",
+            ),
+            (
+                int(0 < load.p50_us / 1e6 < scenario.shortest_seconds),
+                "window whose readers were faster than they should have been",
             ),
         ]
     return [f"{count} {text}" for count, text in facts if count]

@@ -66,18 +66,27 @@ static inline bool body_matches(const uint8_t *got, size_t n, uint32_t seed, uin
   return true;
 }
 
+typedef struct {
+  uint64_t size, read_per_second; /* bytes; read_per_second 0: as fast as they come */
+  uint32_t seed;
+} Object;
+
 /* The key is what follows, and includes, the first path segment of digits: the object's size.
- * So a proxy may map the bucket and put a prefix before the key. */
-static inline bool object_of_request(const char *head, uint64_t *size, uint32_t *seed) {
+ * So a proxy may map the bucket and put a prefix before the key. A key that goes on with
+ * `/paced-<bytes>/` asks whoever receives the body to read no more than that in a second. */
+static inline bool object_of_request(const char *head, Object *object) {
   const char *path = strchr(head, ' ');
   for (const char *p = path ? path + 1 : ""; *p && *p != ' ' && *p != '?'; p++) {
     if (*p != '/' || p[1] < '0' || p[1] > '9') continue;
     char *end;
     uint64_t value = strtoull(p + 1, &end, 10);
     if (*end != '/') continue;
+    static const char paced[] = "/paced-";
+    bool is_paced = !strncmp(end, paced, strlen(paced));
     uint32_t hash = 2166136261u; /* FNV-1a */
     for (p++; *p && *p != ' ' && *p != '?'; p++) hash = (hash ^ (uint8_t)*p) * 16777619u;
-    *size = value, *seed = hash;
+    *object = (Object){.size = value, .seed = hash};
+    if (is_paced) object->read_per_second = strtoull(end + strlen(paced), NULL, 10);
     return true;
   }
   return false;
@@ -93,6 +102,41 @@ static inline const char *field(const char *head, const char *name) {
     return p;
   }
   return NULL;
+}
+
+static inline uint64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+/* How fast a slow reader reads: a bucket of tokens, a byte each, that holds a tenth of a second.
+ * So it is slow all the time, and does not catch up after the sender was slower. */
+typedef struct {
+  uint64_t per_second, filled_at;
+  int64_t tokens; /* negative after bytes that came together with a head */
+} Pace;
+
+#define TURN_MS 10 /* how often a reader that waits for tokens gets its turn */
+
+static inline Pace pace_of(const Object *object) {
+  return (Pace){.per_second = object->read_per_second, .filled_at = now_ns()};
+}
+
+/* How many of `wanted` bytes may be read now; 0 rather than a few, which would be many reads. */
+static inline size_t pace_room(Pace *p, size_t wanted) {
+  if (!p->per_second) return wanted;
+  uint64_t now = now_ns();
+  int64_t most = p->per_second / 10, least = p->per_second * TURN_MS / 2000, want = wanted;
+  double filled = p->tokens + (now - p->filled_at) / 1e9 * p->per_second;
+  p->tokens = filled < most ? (int64_t)filled : most;
+  p->filled_at = now;
+  if (p->tokens <= 0 || (p->tokens < least && p->tokens < want)) return 0;
+  return want < p->tokens ? want : p->tokens;
+}
+
+static inline void pace_take(Pace *p, size_t bytes) {
+  p->tokens -= p->per_second ? bytes : 0;
 }
 
 typedef struct {

@@ -21,6 +21,8 @@ from bench.targets import Surroundings, Target, environment
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 
+Process = subprocess.Popen[bytes] | subprocess.Popen[str]
+
 
 class BenchmarkError(Exception):
     """A process of the run did not start or did not answer."""
@@ -82,7 +84,7 @@ def running_stub(around: Surroundings, cores: Cores) -> Iterator[Stub]:
     argv = (str(compiled("stub")), str(around.stub_port), BACKEND.access_key_id)
     process = subprocess.Popen(pinned(cores.rest, argv), stdout=subprocess.PIPE, text=True)
     try:
-        _wait_for_port(process, around.stub_port)
+        wait_for_port(around.stub_port, process)
         yield Stub(process)
     finally:
         process.terminate()
@@ -123,7 +125,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], target: Target) -> None:
     deadline = time.monotonic() + START_SECONDS
     while target.ready_file is not None and not target.ready_file.exists():
         _sleep_while_alive(process, deadline)
-    _wait_for_port(process, target.port)
+    wait_for_port(target.port, process)
     while target.ready_port is not None and not _is_ready(target.ready_port):
         _sleep_while_alive(process, deadline)
 
@@ -139,7 +141,8 @@ def _is_ready(port: int) -> bool:
         connection.close()
 
 
-def _wait_for_port(process: subprocess.Popen[bytes] | subprocess.Popen[str], port: int) -> None:
+def wait_for_port(port: int, process: Process | None = None) -> None:
+    """Raises: BenchmarkError when nothing listens in time, or when the process ends before."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -149,10 +152,8 @@ def _wait_for_port(process: subprocess.Popen[bytes] | subprocess.Popen[str], por
             _sleep_while_alive(process, deadline)
 
 
-def _sleep_while_alive(
-    process: subprocess.Popen[bytes] | subprocess.Popen[str], deadline: float
-) -> None:
-    if process.poll() is not None:
+def _sleep_while_alive(process: Process | None, deadline: float) -> None:
+    if process is not None and process.poll() is not None:
         raise BenchmarkError(f"ended with exit status {process.returncode}")
     if time.monotonic() > deadline:
         raise BenchmarkError(f"did not serve within {START_SECONDS:.0f} s")

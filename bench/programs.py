@@ -21,7 +21,7 @@ def compiled(name: str) -> Path:
 
     Raises: ProgramMissingError when there is no C compiler.
     """
-    sources = [HERE / f"{name}.c", HERE / "payload.h"]
+    sources = [HERE / f"{name}.c", *HERE.glob("*.h")]
     binary = HERE / "build" / name
     newest = max(source.stat().st_mtime for source in sources)
     if binary.exists() and binary.stat().st_mtime >= newest:

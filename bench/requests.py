@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from bench.scenarios import Scenario
+
 REGION = "us-east-1"
 BUCKET = "vbucket"
 KEY_COUNT = 256
@@ -37,9 +39,10 @@ BACKEND = Credentials(
 )
 
 
-def object_path(size_bytes: int, index: int) -> str:
-    """The path of an object of that size: the stub reads the size back from it."""
-    return f"/{BUCKET}/{size_bytes}/dir/key-{index:06d}.bin"
+def object_path(size_bytes: int, index: int, *, read_bytes_per_second: int = 0) -> str:
+    """The path of an object of that size, and how fast its body is read: payload.h reads both."""
+    folder = f"paced-{read_bytes_per_second}" if read_bytes_per_second else "dir"
+    return f"/{BUCKET}/{size_bytes}/{folder}/key-{index:06d}.bin"
 
 
 def signed_head(
@@ -91,30 +94,25 @@ def _authorization(method: str, path: str, fields: dict[str, str], by: Credentia
     return f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
 
 
-def write_requests(
-    path: Path,
-    method: str,
-    *,
-    size_bytes: int,
-    port: int,
-    now: datetime,
-    is_hashed: bool = False,
-) -> None:
+def write_requests(path: Path, scenario: Scenario, *, port: int, now: datetime) -> None:
     """Write heads as `loadgen` reads them: little-endian uint32 length, then the head.
 
     KEY_COUNT of them; fewer where each body has to be hashed first.
     """
+    size, pace = scenario.size_bytes, scenario.read_bytes_per_second
     with path.open("wb") as file:
-        for index in range(HASHED_KEY_COUNT if is_hashed else KEY_COUNT):
-            name = object_path(size_bytes, index)
+        for index in range(HASHED_KEY_COUNT if scenario.is_hashed else KEY_COUNT):
+            name = object_path(size, index, read_bytes_per_second=pace)
             head = signed_head(
-                method,
+                scenario.method,
                 name,
                 port=port,
-                size_bytes=size_bytes,
+                size_bytes=size,
                 by=CLIENT,
                 now=now,
-                payload_hash=payload_sha256(name, size_bytes) if is_hashed else "UNSIGNED-PAYLOAD",
+                payload_hash=payload_sha256(name, size)
+                if scenario.is_hashed
+                else "UNSIGNED-PAYLOAD",
             )
             file.write(struct.pack("<I", len(head)) + head)
 

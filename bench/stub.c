@@ -3,7 +3,8 @@
  *   stub PORT BACKEND_ACCESS_KEY_ID
  *
  * GET, HEAD  /<bucket>/[<prefix>/]<size>/<rest>   200 with <size> bytes (see payload.h)
- * PUT        the same path                        reads and checks the body, 200 with an ETag
+ * PUT        the same path                        reads and checks the body, 200 with an ETag;
+ *                                                 a key may ask for a slow reader (see payload.h)
  * A chunked upload gets 501, as S3 gives it; any other method 405.
  *
  * SIGUSR1 prints the counters as one line of JSON and sets them to zero; SIGTERM prints and exits. */
@@ -11,13 +12,15 @@
 
 #include <sys/signalfd.h>
 
-typedef struct {
+typedef struct Connection {
   int fd;
   enum { READ_HEAD, READ_BODY, WRITE } state;
   size_t buffered; /* bytes in `in` */
-  uint32_t seed;
+  Object object;
   uint64_t expected, received; /* request body */
-  bool is_wrong, waits_for_room, closes;
+  Pace pace;
+  struct Connection *next_waiting;
+  bool is_wrong, waits_for_room, waits_for_turn, closes;
   Message answer;
   char in[16 * 1024], out[1024];
 } Connection;
@@ -27,6 +30,7 @@ static struct {
   uint64_t chunked_uploads, uploads, wrong_bodies, short_bodies;
 } counts;
 
+static Connection *waiting; /* slow readers, until their next turn */
 static const char *backend_key;
 static int epoll_fd;
 static uint8_t scratch[256 * 1024];
@@ -42,20 +46,38 @@ static void print_counts(void) {
   memset(&counts, 0, sizeof counts);
 }
 
-/* Counts whose signature the request bears. That the signature is right is proved elsewhere, by
- * the tests against a real object store. */
-static void count_signature(const char *head) {
-  static const char scheme[] = "AWS4-HMAC-SHA256 Credential=";
-  const char *value = field(head, "authorization");
-  const char *end = value ? strstr(value, "\r\n") : NULL;
-  const char *signature = value ? strstr(value, "Signature=") : NULL;
-  bool is_signed = signature && (!end || signature < end) &&
-                   strspn(signature + strlen("Signature="), "0123456789abcdef") == 64 &&
-                   !strncmp(value, scheme, strlen(scheme));
+/* Whether `at` is a credential of the backend's key: the key, and then what ends it. */
+static bool is_backend_key(const char *at, const char *end) {
   size_t n = strlen(backend_key);
-  if (!is_signed)
+  return !strncmp(at, backend_key, n) && !strncmp(at + n, end, strlen(end));
+}
+
+static bool is_signature(const char *at) {
+  return at && strspn(at, "0123456789abcdef") == 64;
+}
+
+/* What follows `name` in a text that ends at `end`, or NULL. */
+static const char *after(const char *text, const char *end, const char *name) {
+  const char *at = text ? strstr(text, name) : NULL;
+  return at && at < end ? at + strlen(name) : NULL;
+}
+
+/* Counts whose signature the request bears, in its Authorization field or, presigned, in its query.
+ * That the signature is right is proved elsewhere, by the tests against a real object store. */
+static void count_signature(const char *head) {
+  const char *value = field(head, "authorization"), *separator = "/";
+  const char *end = strstr(value ? value : head, "\r\n");
+  if (!end) end = head + strlen(head);
+  const char *credential = after(value, end, "AWS4-HMAC-SHA256 Credential=");
+  const char *signature = after(value, end, "Signature=");
+  if (!value) {
+    separator = "%2F";
+    credential = after(head, end, "X-Amz-Credential=");
+    signature = after(head, end, "X-Amz-Signature=");
+  }
+  if (!credential || !is_signature(signature))
     counts.unsigned_requests++;
-  else if (!strncmp(value + strlen(scheme), backend_key, n) && value[strlen(scheme) + n] == '/')
+  else if (is_backend_key(credential, separator))
     counts.signed_by_backend_key++;
   else
     counts.signed_by_other_key++;
@@ -73,8 +95,8 @@ static void answer(Connection *c, const char *status, uint64_t length, bool has_
                    "Accept-Ranges: bytes\r\n"
                    "Content-Type: application/octet-stream\r\n"
                    "Content-Length: %lu\r\n%s\r\n",
-                   status, c->seed, length, c->closes ? "Connection: close\r\n" : "");
-  c->answer = (Message){.head = c->out, .head_bytes = n, .seed = c->seed};
+                   status, c->object.seed, length, c->closes ? "Connection: close\r\n" : "");
+  c->answer = (Message){.head = c->out, .head_bytes = n, .seed = c->object.seed};
   c->answer.body_bytes = has_body ? length : 0;
   c->state = WRITE;
 }
@@ -86,8 +108,8 @@ static void refuse(Connection *c, const char *status) {
 
 /* `head` is NUL-terminated in front of its last line end. */
 static void begin(Connection *c, const char *head) {
-  uint64_t size = 0;
-  bool is_object = object_of_request(head, &size, &c->seed);
+  c->object = (Object){0};
+  bool is_object = object_of_request(head, &c->object);
   const char *length = field(head, "content-length");
   c->expected = length ? strtoull(length, NULL, 10) : 0;
   c->received = 0, c->is_wrong = false, c->closes = false;
@@ -98,15 +120,16 @@ static void begin(Connection *c, const char *head) {
     refuse(c, "501 Not Implemented");
   } else if (!is_object) {
     refuse(c, "404 Not Found");
-  } else if (!strncmp(head, "PUT ", 4) && c->expected == size) {
+  } else if (!strncmp(head, "PUT ", 4) && c->expected == c->object.size) {
     if (field(head, "expect")) send(c->fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL);
+    c->pace = pace_of(&c->object);
     c->state = READ_BODY;
   } else if (c->expected || !strncmp(head, "PUT ", 4)) {
     refuse(c, "400 Bad Request");
   } else if (!strncmp(head, "GET ", 4)) {
-    answer(c, "200 OK", size, true);
+    answer(c, "200 OK", c->object.size, true);
   } else if (!strncmp(head, "HEAD ", 5)) {
-    answer(c, "200 OK", size, false);
+    answer(c, "200 OK", c->object.size, false);
   } else {
     refuse(c, "405 Method Not Allowed");
   }
@@ -133,8 +156,16 @@ static int read_head(Connection *c) {
 }
 
 static void check(Connection *c, const void *bytes, size_t n) {
-  if (!body_matches(bytes, n, c->seed, c->received)) c->is_wrong = true;
+  if (!body_matches(bytes, n, c->object.seed, c->received)) c->is_wrong = true;
   c->received += n;
+}
+
+/* Level-triggered: what is not to be read yet must not be watched. */
+static void wait_for_turn(Connection *c) {
+  c->waits_for_turn = true;
+  c->next_waiting = waiting;
+  waiting = c;
+  watch(epoll_fd, EPOLL_CTL_MOD, c->fd, 0, c);
 }
 
 static int read_body(Connection *c) {
@@ -142,12 +173,16 @@ static int read_body(Connection *c) {
   size_t early = c->buffered < left ? c->buffered : left;
   if (early) {
     check(c, c->in, early);
+    pace_take(&c->pace, early);
     c->buffered -= early;
     memmove(c->in, c->in + early, c->buffered);
   }
   while ((left = c->expected - c->received)) {
-    ssize_t k = recv(c->fd, scratch, left < sizeof scratch ? left : sizeof scratch, 0);
+    size_t room = pace_room(&c->pace, left < sizeof scratch ? left : sizeof scratch);
+    if (!room) return wait_for_turn(c), 0;
+    ssize_t k = recv(c->fd, scratch, room, 0);
     if (k <= 0) return k < 0 && errno == EAGAIN ? 0 : -1;
+    pace_take(&c->pace, k);
     check(c, scratch, k);
   }
   counts.uploads++;
@@ -170,6 +205,7 @@ static int write_answer(Connection *c) {
 }
 
 static void serve(Connection *c) {
+  if (c->waits_for_turn) return; /* a hang-up is reported although nothing is watched */
   int go;
   do {
     go = c->state == READ_HEAD ? read_head(c) : c->state == READ_BODY ? read_body(c) : write_answer(c);
@@ -178,6 +214,18 @@ static void serve(Connection *c) {
   if (c->state == READ_BODY) counts.short_bodies++;
   close(c->fd);
   free(c);
+}
+
+static void give_turns(void) {
+  Connection *c = waiting;
+  waiting = NULL;
+  while (c) {
+    Connection *next = c->next_waiting;
+    c->waits_for_turn = false;
+    watch(epoll_fd, EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
+    serve(c); /* which may free it, or have it wait again */
+    c = next;
+  }
 }
 
 static void take_all(int listener) {
@@ -217,9 +265,14 @@ int main(int argc, char **argv) {
   epoll_fd = epoll_create1(0);
   watch(epoll_fd, EPOLL_CTL_ADD, listener, EPOLLIN, &listener);
   watch(epoll_fd, EPOLL_CTL_ADD, signals, EPOLLIN, &signals);
-  for (;;) {
+  for (uint64_t next_turn = 0;;) {
     struct epoll_event events[256];
-    int n = epoll_wait(epoll_fd, events, 256, -1);
+    int n = epoll_wait(epoll_fd, events, 256, waiting ? TURN_MS : -1);
+    if (waiting && now_ns() >= next_turn) {
+      give_turns();
+      next_turn = now_ns() + TURN_MS * 1000000ull;
+      continue; /* what was reported is reported again; some of it may be gone */
+    }
     for (int i = 0; i < n; i++) {
       void *who = events[i].data.ptr;
       if (who == &listener) {
