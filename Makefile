@@ -62,10 +62,10 @@ format: $(STAMP) ## Format the code
 bench-quick: $(COMPILED)/.made ## Compare with nginx: 4 KiB and 64 MiB, about two minutes
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench quick $(ARGS)
 
-bench-tls: $(COMPILED)/.made ## The comparison with a backend that is reached over TLS, two minutes
+bench-tls: $(COMPILED)/.made ## The comparison with TLS on either side, four minutes
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench tls $(ARGS)
 
-bench: $(COMPILED)/.made ## The full comparison, about fifteen minutes
+bench: $(COMPILED)/.made ## The full comparison, about twenty minutes
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench full $(ARGS)
 
 bench-control: $(STAMP) ## Time the operator in a local cluster, 100 to 10,000 routes, about fifteen minutes

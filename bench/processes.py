@@ -106,7 +106,7 @@ def running(target: Target, around: Surroundings, cores: Cores) -> Iterator[int]
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=environment(around),
+            env=environment(),
             start_new_session=True,
         )
     try:

@@ -1,21 +1,22 @@
-"""The proxies that are compared: how each is configured, started and told apart."""
+"""What a proxy under test is, and those that are always there: nginx, Envoy and BucketRoute."""
 
-import json
 import os
 import shlex
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from bench import programs
-from bench.requests import BACKEND, BUCKET, CLIENT, REGION, Credentials
-from bench.tls import BackendTls
+from bench.manifests import manifests
+from bench.requests import BACKEND, CLIENT, REGION
+from bench.scenarios import Tls
+from bench.tls import Certificate
 
 SUBJECT = "bucketroute"
 BASELINE = "nginx"
-
-Document = dict[str, object]
+ENVOY = "envoy"
 
 
 class Signer(Enum):
@@ -23,6 +24,7 @@ class Signer(Enum):
 
     CLIENT = "client"
     BACKEND = "backend"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,24 +38,41 @@ class Target:
     """Exists once the target serves; None: it serves as soon as it takes connections."""
     ready_port: int | None = None
     """Where `/-/ready` says that it serves."""
+    warm_up_factor: float = 1.0
+    """How many times the usual warm-up it gets: a JIT compiler needs more."""
+    methods: tuple[str, ...] = ("GET", "PUT")
+    """What can be asked of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """Where the targets of one run live; `directory` is private to the run."""
+    """Where the targets of one part of a run live; `directory` is private to it."""
 
     directory: Path
     stub_port: int
-    tls: BackendTls | None = None
-    """The backend is reached over TLS; nothing but nginx and BucketRoute is configured for it."""
+    tls: Tls = Tls.NONE
+    certificate: Certificate | None = None
+    """There with any TLS: the proxies' own, or that of the backend, which they then trust."""
+    terminator_port: int = 0
+    """Where TLS for the backend is ended."""
 
     @property
     def backend_port(self) -> int:
-        return self.tls.port if self.tls is not None else self.stub_port
+        return self.terminator_port if self.tls is Tls.BACKEND else self.stub_port
 
     @property
     def backend_scheme(self) -> str:
-        return "https" if self.tls is not None else "http"
+        return "https" if self.tls is Tls.BACKEND else "http"
+
+    @property
+    def trusted(self) -> Path | None:
+        """The backend's certificate."""
+        return self.certificate.path if self.certificate and self.tls is Tls.BACKEND else None
+
+    @property
+    def own(self) -> Certificate | None:
+        """What a proxy shows to its clients."""
+        return self.certificate if self.tls is Tls.CLIENT else None
 
 
 def free_port() -> int:
@@ -63,21 +82,18 @@ def free_port() -> int:
         return port
 
 
-def target(name: str, around: Surroundings, commands: dict[str, str]) -> Target:
-    """Configure one target. `commands` are command lines for targets that are not built in.
-
-    Raises: ProgramMissingError; KeyError(name) for an unknown name.
-    """
-    if name in commands:
-        return _from_command(name, commands[name], around)
-    return {"nginx": _nginx, "envoy": _envoy, "bucketroute": _bucketroute}[name](around)
-
-
-def _nginx(around: Surroundings) -> Target:
+def nginx(around: Surroundings) -> Target:
     program, port = programs.nginx(), free_port()
-    config = _filled_in("nginx.conf", port, around)
+    values = {"SCHEME": around.backend_scheme, "TRUST": "", "SERVER_TLS": ""}
+    if around.trusted is not None:
+        trusted = f"proxy_ssl_trusted_certificate {around.trusted};"
+        values["TRUST"] = f"proxy_ssl_verify on; {trusted}"
+    if around.own is not None:
+        files = f"ssl_certificate {around.own.path}; ssl_certificate_key {around.own.key}"
+        values["SERVER_TLS"] = f" ssl; {files}; ssl_protocols TLSv1.3"
+    config = filled_in("nginx.conf", port, around, values)
     return Target(
-        name="nginx",
+        name=BASELINE,
         argv=(str(program), "-p", str(around.directory), "-c", str(config)),
         port=port,
         signer=Signer.CLIENT,
@@ -85,12 +101,12 @@ def _nginx(around: Surroundings) -> Target:
     )
 
 
-def _envoy(around: Surroundings) -> Target:
+def envoy(around: Surroundings) -> Target:
     program, port = programs.envoy(), free_port()
-    config = _filled_in("envoy.yaml", port, around)
+    config = filled_in("envoy.yaml", port, around)
     options = ("--concurrency", "1", "-l", "error", "--use-dynamic-base-id")
     return Target(
-        name="envoy",
+        name=ENVOY,
         argv=(str(program), "-c", str(config), *options),
         port=port,
         signer=Signer.BACKEND,
@@ -98,41 +114,21 @@ def _envoy(around: Surroundings) -> Target:
     )
 
 
-def _filled_in(name: str, port: int, around: Surroundings) -> Path:
-    text = (programs.HERE / "peers" / name).read_text()
-    values = {
-        "DIR": str(around.directory),
-        "PORT": str(port),
-        "STUB_PORT": str(around.backend_port),
-        "SCHEME": around.backend_scheme,
-        "TRUST": _trust(around),
-        "BACKEND_ACCESS_KEY_ID": BACKEND.access_key_id,
-        "BACKEND_SECRET_ACCESS_KEY": BACKEND.secret_access_key,
-    }
-    for key, value in values.items():
-        text = text.replace(f"@{key}@", value)
-    path = around.directory / name
-    path.write_text(text)
-    return path
-
-
-def _trust(around: Surroundings) -> str:
-    """nginx's directives for a backend over TLS, held to what BucketRoute checks."""
-    if around.tls is None:
-        return ""
-    return f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {around.tls.certificate};"
-
-
-def _bucketroute(around: Surroundings) -> Target:
+def bucketroute(around: Surroundings) -> Target:
     program, port = programs.bucketroute(), free_port()
-    manifests = around.directory / "manifests"
-    manifests.mkdir()
-    (manifests / "bench.yaml").write_text(_manifests(around))
+    folder = around.directory / "manifests"
+    folder.mkdir()
+    endpoint = f"{around.backend_scheme}://127.0.0.1:{around.backend_port}"
+    authority = around.trusted.read_text() if around.trusted is not None else None
+    (folder / "bench.yaml").write_text(manifests(endpoint, authority))
     ready = around.directory / "bucketroute-ready"
-    listen = ("--listen", f"127.0.0.1:{port}")
+    argv = [str(program), "serve", "-f", str(folder), "--listen", f"127.0.0.1:{port}"]
+    argv += ["--once-ready", str(ready)]
+    if around.own is not None:
+        argv += ["--tls-cert", str(around.own.path), "--tls-key", str(around.own.key)]
     return Target(
-        name="bucketroute",
-        argv=(str(program), "serve", "-f", str(manifests), *listen, "--once-ready", str(ready)),
+        name=SUBJECT,
+        argv=tuple(argv),
         port=port,
         signer=Signer.BACKEND,
         checks_signatures=True,
@@ -140,63 +136,7 @@ def _bucketroute(around: Surroundings) -> Target:
     )
 
 
-def _manifests(around: Surroundings) -> str:
-    """One route, its backend with static credentials, and the client's access key.
-
-    JSON is YAML, so this needs no library.
-    """
-    backend: Document = {
-        "endpoint": f"{around.backend_scheme}://127.0.0.1:{around.backend_port}",
-        "region": REGION,
-        "addressingStyle": "Path",
-        "auth": {"type": "Static", "staticCredentials": {"secretName": "backend-keys"}},
-    }
-    access = {
-        "subjects": [{"kind": "AccessKey", "name": "bench-client"}],
-        "permissions": ["Read", "List", "Write", "Delete"],
-    }
-    route: Document = {
-        "backend": {"ref": {"name": "stub"}, "bucket": "backend-bucket"},
-        "access": [access],
-    }
-    authority: list[Document] = []
-    if around.tls is not None:
-        backend["tls"] = {"caConfigMapName": "backend-ca"}
-        authority.append(_config_map("backend-ca", {"ca.crt": around.tls.certificate.read_text()}))
-    documents = [
-        *authority,
-        _secret("backend-keys", "Opaque", BACKEND),
-        _secret("bench-client", "bucketroute.io/access-key", CLIENT),
-        _resource("BucketBackend", "stub", backend),
-        _resource("BucketRoute", BUCKET, route),
-    ]
-    return "".join(f"---\n{json.dumps(document, indent=2)}\n" for document in documents)
-
-
-def _secret(name: str, kind: str, keys: Credentials) -> Document:
-    data = {"accessKeyID": keys.access_key_id, "secretAccessKey": keys.secret_access_key}
-    metadata = {"name": name, "namespace": "bench"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": metadata,
-        "type": kind,
-        "stringData": data,
-    }
-
-
-def _config_map(name: str, data: dict[str, str]) -> Document:
-    metadata = {"name": name, "namespace": "bench"}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-def _resource(kind: str, name: str, spec: Document) -> Document:
-    metadata = {"name": name, "namespace": "bench"}
-    api = "bucketroute.io/v1alpha1"
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def _from_command(name: str, command: str, around: Surroundings) -> Target:
+def from_command(name: str, command: str, around: Surroundings) -> Target:
     """A proxy that the caller starts its own way: held to what BucketRoute is held to."""
     port = free_port()
     values = {"port": port, "stub_port": around.stub_port, "dir": around.directory}
@@ -209,9 +149,38 @@ def _from_command(name: str, command: str, around: Surroundings) -> Target:
     )
 
 
-def environment(around: Surroundings) -> dict[str, str]:
-    """What every target sees: for peers that take their keys from the environment."""
-    return os.environ | {
+def filled_in(
+    name: str,
+    port: int,
+    around: Surroundings,
+    more: Mapping[str, str] | None = None,
+    *,
+    into: str | None = None,
+) -> Path:
+    """The configuration `peers/NAME` with its @...@ replaced, in the surroundings' folder, there
+    under its own name or as `into`."""
+    text = (programs.HERE / "peers" / name).read_text()
+    values = {
+        "DIR": str(around.directory),
+        "PORT": str(port),
+        "STUB_PORT": str(around.backend_port),
+        "CLIENT_ACCESS_KEY_ID": CLIENT.access_key_id,
+        "CLIENT_SECRET_ACCESS_KEY": CLIENT.secret_access_key,
+        "BACKEND_ACCESS_KEY_ID": BACKEND.access_key_id,
+        "BACKEND_SECRET_ACCESS_KEY": BACKEND.secret_access_key,
+    }
+    for key, value in (values | dict(more or {})).items():
+        text = text.replace(f"@{key}@", value)
+    path = around.directory / (into or name)
+    path.write_text(text)
+    return path
+
+
+def environment() -> dict[str, str]:
+    """What every target sees: for peers that take their keys from the environment, and nothing of
+    the caller's own settings for AWS."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {
         "AWS_ACCESS_KEY_ID": BACKEND.access_key_id,
         "AWS_SECRET_ACCESS_KEY": BACKEND.secret_access_key,
         "AWS_REGION": REGION,

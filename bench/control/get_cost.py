@@ -12,10 +12,11 @@ from pathlib import Path
 from bench.control.figures import Figure
 from bench.control.programs import program
 from bench.control.snapshots import held_config
-from bench.measure import Plan, Window, run
+from bench.measure import Part, Plan, run
 from bench.processes import BenchmarkError, Cores
 from bench.scenarios import KiB, Scenario
 from bench.targets import Signer, Surroundings, Target, free_port
+from bench.windows import Window
 from bucketroute_dataplane.shell.config_store import save_config
 
 FEW, MANY = 10, 10_000
@@ -27,12 +28,11 @@ def compared(directory: Path, rounds: int) -> Figure:
     """The median ratio of the CPU time per request. Raises: BenchmarkError."""
     around = Surroundings(directory=directory, stub_port=free_port())
     targets = tuple(_target(around, count) for count in (FEW, MANY))
+    # Short and many: what else the machine does is then the same for both of a pair.
+    part = Part(around=around, targets=targets, scenarios=(_SCENARIO,) * PAIRS_A_ROUND)
     plan = Plan(
-        around=around,
         cores=Cores.of_this_machine(),
-        targets=targets,
-        # Short and many: what else the machine does is then the same for both of a pair.
-        scenarios=(_SCENARIO,) * PAIRS_A_ROUND,
+        parts=(part,),
         rounds=rounds,
         window_seconds=1.0,
         warm_up_seconds=0.3,

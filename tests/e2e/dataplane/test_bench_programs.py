@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure import Load
 from bench.processes import BackendCounts, Stub, wait_for_port
 from bench.programs import compiled
 from bench.requests import BACKEND, CLIENT, Credentials, object_path, signed_head, write_requests
 from bench.scenarios import KiB, MiB, Scenario
 from bench.targets import free_port
+from bench.windows import Load
 
 pytestmark = pytest.mark.skipif(
     (sys.platform != "linux" or not (shutil.which("cc") or shutil.which("gcc")))
