@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil
 
 from bench.programs import HERE
-from bench.report import machine
+from bench.record import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +43,10 @@ def table(figures: Iterable[Figure]) -> str:
 
 def told(name: str, figures: Sequence[Figure], *, rounds: int) -> int:
     """Prints the table and keeps it in `results/`. Returns the exit status: 1 if one is missed."""
-    now = datetime.now(UTC)
-    text = f"{machine(now, rounds)}\n\n{table(figures)}\n"
+    run = Run.ending_now(name, rounds=rounds)
+    text = f"{run}\n\n{table(figures)}\n"
     results = HERE / "results"
     results.mkdir(exist_ok=True)
-    (results / f"{name}-{now:%Y%m%dT%H%M%SZ}.md").write_text(text)
+    (results / f"{name}-{run.ended:%Y%m%dT%H%M%SZ}.md").write_text(text)
     print(text)
     return 0 if all(figure.is_met for figure in figures) else 1

@@ -16,6 +16,7 @@ def test_a_full_run_is_nginx_envoy_and_bucketroute_in_five_rounds() -> None:
     options = _read("full")
     assert options.targets == ("nginx", "envoy", "bucketroute")
     assert (options.rounds, options.peers, options.commands) == (5, (), {})
+    assert options.matrix.compares_route_counts
 
 
 def test_peers_are_added_by_name() -> None:
@@ -39,6 +40,7 @@ def test_a_choice_of_scenarios_keeps_their_goals_only() -> None:
     options = _read("full", "--scenarios", "slow")
     assert {goal.scenario for goal in options.matrix.goals} == set(options.matrix.scenarios)
     assert 0 < len(options.matrix.goals) < len(FULL_GOALS)
+    assert not options.matrix.compares_route_counts
 
 
 @pytest.mark.parametrize(
