@@ -8,8 +8,9 @@ COMPILED := build/compiled
 # What needs nobody else's client; those see no difference that these tests do not.
 OWN_E2E := $(filter-out %/test_big_objects.py,$(filter-out tests/e2e/dataplane/test_clients_%,$(wildcard tests/e2e/dataplane/test_*.py)))
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
+CHART_STAMP := $(VENV)/.installed-chart-$(shell cksum < requirements/bench.lock | cut -d' ' -f1)
 
-.PHONY: compiled demo test test-compiled lint lint-chart docs format e2e bench bench-control bench-login bench-quick bench-tls soak lock clean help
+.PHONY: compiled demo test test-compiled lint lint-chart docs format e2e bench bench-control bench-login bench-publish bench-quick bench-tls soak lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,6 +22,11 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-*; touch $@
+
+# What draws the benchmark's chart, and nothing else needs.
+$(CHART_STAMP): requirements/bench.lock $(STAMP)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.lock
+	@rm -f $(VENV)/.installed-chart-*; touch $@
 
 demo: $(STAMP) ## Show the product: embedded backend, one route, boto3 through it (ARGS=--once exits)
 	$(BIN)/bucketroute demo $(ARGS)
@@ -59,14 +65,17 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench-quick: $(COMPILED)/.made ## Compare with nginx: 4 KiB and 64 MiB, about two minutes
+bench-quick: $(CHART_STAMP) $(COMPILED)/.made ## Compare with nginx: 4 KiB and 64 MiB, about two minutes
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench quick $(ARGS)
 
-bench-tls: $(COMPILED)/.made ## The comparison with TLS on either side, four minutes
+bench-tls: $(CHART_STAMP) $(COMPILED)/.made ## The comparison with TLS on either side, four minutes
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench tls $(ARGS)
 
-bench: $(COMPILED)/.made ## The full comparison, about twenty minutes
+bench: $(CHART_STAMP) $(COMPILED)/.made ## The full comparison, about twenty minutes
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench full $(ARGS)
+
+bench-publish: $(CHART_STAMP) ## Have the README show a full run: RESULTS=bench/results/full-....json
+	$(BIN)/python -m bench publish $(RESULTS)
 
 bench-control: $(STAMP) ## Time the operator in a local cluster, 100 to 10,000 routes, about fifteen minutes
 	PYTHON=$(CURDIR)/$(BIN)/python bench/control/run.sh $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m bench quick`, `full` and `tls`: measure BucketRoute beside its peers.
+"""`python -m bench`: measure BucketRoute beside its peers, and show what came of it.
 
 Exit status: 0 every goal is met, 1 one is missed or a check failed, 2 it could not run.
 """
@@ -11,17 +11,21 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.chart import chart_of, draw, source_of
 from bench.control.get_cost import FEW, MANY, compared
 from bench.lineup import parts_of
 from bench.measure import Plan, run
-from bench.options import Options, parser, read_options
+from bench.options import MATRICES, Options, parser, read_options
 from bench.processes import BenchmarkError, Cores
 from bench.programs import HERE, ProgramMissingError
-from bench.record import Record, Run, Verdict, written
+from bench.published import publish
+from bench.record import Record, RecordError, Run, Verdict, read, written
 from bench.report import markdown
 from bench.scenarios import Measure
 from bench.summary import recorded
 from bench.windows import Window
+
+WHAT_DRAWS = "what draws the chart is in requirements/bench.lock"
 
 
 def measured(options: Options, lines: Path) -> Record:
@@ -64,6 +68,16 @@ def _route_counts(rounds: int) -> Verdict:
     )
 
 
+def draw_beside(results: Path) -> None:
+    """The chart of a record, in the same place and under the same name.
+
+    Raises: RecordError; ImportError without matplotlib.
+    """
+    image = results.with_suffix(".png")
+    draw(chart_of(read(results)), image, source=source_of(results))
+    print(f"{image} shows it")
+
+
 def measure(options: Options) -> int:
     results = HERE / "results"
     results.mkdir(exist_ok=True)
@@ -80,11 +94,31 @@ def measure(options: Options) -> int:
     text = markdown(record)
     (results / f"{stem}.md").write_text(text)
     print(text)
+    try:
+        draw_beside(results / f"{stem}.json")
+    except RecordError as exc:
+        print(f"no chart: {exc}", file=sys.stderr)
+    except ImportError as exc:
+        print(f"no chart: {exc}; {WHAT_DRAWS}", file=sys.stderr)
     return 0 if record.is_good else 1
 
 
 def main(argv: Sequence[str]) -> int:
-    return measure(read_options(parser().parse_args(argv), parser()))
+    given = parser().parse_args(argv)
+    if given.command in MATRICES:
+        return measure(read_options(given, parser()))
+    try:
+        if given.command == "publish":
+            publish(given.results)
+        else:
+            draw_beside(given.results)
+    except RecordError as exc:
+        print(f"bench: {exc}", file=sys.stderr)
+        return 2
+    except ImportError as exc:
+        print(f"bench: {exc}; {WHAT_DRAWS}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

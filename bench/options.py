@@ -80,6 +80,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     for name, matrix in MATRICES.items():
         _add_run_options(commands.add_parser(name, help=matrix.about, description=matrix.about))
+    for name, about in (
+        ("chart", "draw the chart of a run anew"),
+        ("publish", "make a full run the one that the README shows"),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("results", type=Path, metavar="RESULTS.json")
     return top
 
 

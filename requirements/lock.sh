@@ -13,3 +13,5 @@ compile operator pyproject.toml --extra operator
 # The build backend is locked too: the project itself is installed without build isolation.
 compile build requirements/build.in
 compile dev pyproject.toml --extra dev requirements/build.in
+# Goes into the environment of `dev`, so it must not ask for other versions of what is there.
+compile bench --group bench --constraints requirements/dev.lock

@@ -167,10 +167,12 @@ def test_every_command_and_every_check_is_documented() -> None:
 
 
 def test_every_dependency_says_why_it_is_there() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = pyproject["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     build = (ROOT / "requirements/build.in").read_text().splitlines()
     groups.append([line for line in build if not line.startswith("#")])
+    groups += pyproject["dependency-groups"].values()
     names = {re.split(r"[\[<>=; ]", item)[0] for group in groups for item in group}
     text = (DOCS / "dependencies.md").read_text()
     assert set(re.findall(r"^\| `([^`]+)`", text, re.M)) == names - {"bucketroute"}
