@@ -98,6 +98,10 @@ class Metrics(Collector):
         """The text format of version 0.0.4."""
         return generate_latest(self.registry)
 
+    async def exposed(self) -> bytes:
+        """The exposition of a process that has only itself to ask."""
+        return self.exposition()
+
     def collect(self) -> Iterator[Family]:
         """The families, as prometheus_client asks for them."""
         yield from self._of_requests()

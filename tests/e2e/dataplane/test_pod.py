@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
-from bucketroute_dataplane.shell.pod import SNAPSHOT_FILE
+from bucketroute_dataplane.shell.pod_config import SNAPSHOT_FILE
 from bucketroute_snapshot import (
     AccessRule,
     Backend,
