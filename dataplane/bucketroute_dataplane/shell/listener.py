@@ -17,11 +17,17 @@ class QuietServer(uvicorn.Server):
         yield
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Bound, and to be listened on. Raises: OSError if the port is somebody else's."""
+def listening_socket(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """Bound, and to be listened on. Of those that are shared, the kernel deals connections out to
+    all that listen (SO_REUSEPORT, socket(7)); one that is only bound keeps the port for them.
+
+    Raises: OSError if the port is somebody else's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if is_shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listening.setblocking(False)
     listening.bind((host, port))
     return listening

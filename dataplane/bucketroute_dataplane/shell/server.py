@@ -67,10 +67,12 @@ async def dataplane(
     *,
     observers: Sequence[CredentialObserver] = (),
     sidecar: Sidecar | None = None,
+    log: LineWriter | None = None,
 ) -> AsyncIterator[Services]:
     """The shared services of a process, closed in reverse order at the end.
 
     `observers` hear of the backends' credentials. With `sidecar` all that is served is its pod.
+    `log` takes the access log in place of stdout.
     """
     return_freed_buffers()
     collect_rarely()
@@ -87,7 +89,7 @@ async def dataplane(
     )
     issuer_keys = IssuerKeys(jwks, clock=clock)
     ring = SealingRing((), os.urandom)
-    writer, pools = LineWriter(), UpstreamPools(watchdog, resolver)
+    writer, pools = log or LineWriter(), UpstreamPools(watchdog, resolver)
     services = Services(
         settings=settings,
         store=store,
@@ -99,7 +101,7 @@ async def dataplane(
         ),
         clock=perf_counter,
         epoch=time,
-        limits=RouteLimits(perf_counter),
+        limits=RouteLimits(perf_counter, workers=settings.workers),
         ring=ring,
         issuer_keys=issuer_keys,
         trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
@@ -181,7 +183,9 @@ class DataplaneServer:
         self._is_hurried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         settings = services.settings
-        self._socket = listening_socket(settings.listen_host, settings.listen_port)
+        self._socket = listening_socket(
+            settings.listen_host, settings.listen_port, is_shared=settings.workers > 1
+        )
         self._front = S3Front(services)
         self._certificate = certificate = _certificate(settings)
         self._following: asyncio.Task[None] | None = None
