@@ -137,11 +137,12 @@ def recorded(
         run=run,
         rows=tuple(row for row in rows if row is not None),
         verdicts=(*judged(goals, results, targets), *more),
-        problems=tuple(_problems(windows)),
+        problems=tuple(complaints(windows)),
     )
 
 
-def _problems(windows: Iterable[Window]) -> Iterable[str]:
+def complaints(windows: Iterable[Window]) -> Iterable[str]:
+    """Why windows were thrown away."""
     for window in windows:
         where = f"round {window.round_number + 1}, {window.target}, {window.scenario.name}"
         yield from (f"{where}: {problem}" for problem in window.problems)

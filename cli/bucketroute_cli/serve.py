@@ -56,9 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drain-seconds", type=float, default=30.0, help="what requests may take after SIGTERM"
     )
+    parser.add_argument("--workers", type=_one_worker, help=argparse.SUPPRESS)
     parser.add_argument(
         "--once-ready", type=Path, metavar="FILE", help="write HOST:PORT there once it serves"
     )
+
+
+def _one_worker(text: str) -> int:
+    """For whoever knows the option of a pod's program."""
+    if text != "1":
+        raise argparse.ArgumentTypeError(
+            "serve is one process; pods can have several: bucketroute-dataplane --workers"
+        )
+    return 1
 
 
 def run(args: argparse.Namespace) -> int:

@@ -26,6 +26,10 @@ def main() -> None:
     except SettingsError as exc:
         print(f"bucketroute-dataplane: {exc}", file=sys.stderr)
         sys.exit(2)
+    if settings.dataplane.workers > 1:
+        from bucketroute_dataplane.shell.supervisor import run_supervisor
+
+        sys.exit(run_supervisor(settings, arguments))
     from bucketroute_dataplane.shell.pod import run
 
     sys.exit(run(settings))

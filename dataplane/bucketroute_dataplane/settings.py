@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -32,6 +33,7 @@ class DataplaneSettings:
         a gateway does, so that its status tells whether they can be had.
     denied_addresses: what no backend's name may resolve to, whatever its class allows; in a pod
         the API server's Service, as kubelet tells it.
+    workers: how many processes of this kind share the port, and the limits of each route.
     """
 
     listen_host: str = "127.0.0.1"
@@ -48,6 +50,7 @@ class DataplaneSettings:
     drain_seconds: float = 60.0
     prefetch_credentials: bool = False
     denied_addresses: tuple[IPAddress, ...] = ()
+    workers: int = 1
 
 
 class SettingsError(Exception):
@@ -79,9 +82,11 @@ class PodSettings:
     log_level: str = "INFO"
 
 
-def load_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> PodSettings:
+def load_settings(
+    arguments: Sequence[str], environment: Mapping[str, str], *, platform: str = sys.platform
+) -> PodSettings:
     """Raises: SettingsError; SystemExit for --help and unknown flags."""
-    reader = _Reader(vars(_parser().parse_args(arguments)), environment)
+    reader = _Reader(vars(_parser().parse_args(arguments)), environment, platform)
     is_sidecar = reader.choice("mode", ("gateway", "sidecar")) == "sidecar"
     dataplane = _dataplane(reader, environment, is_sidecar=is_sidecar)
     ca, ca_pem = reader.path("config_ca"), reader.text("ca_pem")
@@ -137,7 +142,17 @@ def _dataplane(
         # A pod may see many routes and use one; nobody waits for a sidecar's word on the others.
         prefetch_credentials=not is_sidecar,
         denied_addresses=_api_server(environment),
+        workers=_workers(reader, is_sidecar=is_sidecar),
     )
+
+
+def _workers(reader: _Reader, *, is_sidecar: bool) -> int:
+    workers = reader.count("workers", most=MAX_WORKERS)
+    if workers > 1 and is_sidecar:
+        reader.problems.append("--workers: a sidecar serves one pod, with one process")
+    if workers > 1 and not reader.platform.startswith("linux"):
+        reader.problems.append("--workers: more than one needs Linux, which shares a port out")
+    return workers
 
 
 def _is_loopback(host: str) -> bool:
@@ -158,7 +173,10 @@ def _authorization_token_file(reader: _Reader, *, is_sidecar: bool) -> Path | No
 class _Reader:
     """Looks a setting up, and collects what is wrong instead of stopping at the first."""
 
-    def __init__(self, given: Mapping[str, str | None], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, given: Mapping[str, str | None], environment: Mapping[str, str], platform: str
+    ) -> None:
+        self.platform = platform
         self._given = given
         self._environment = environment
         self.problems: list[str] = []
@@ -191,6 +209,15 @@ class _Reader:
         if path is not None and not path.is_dir():
             self.problems.append(f"{_flag(name)}: there is no folder {path}")
         return path
+
+    def count(self, name: str, *, most: int) -> int:
+        """From 1, the default, to `most`."""
+        value = self.text(name) or "1"
+        is_number = value.isascii() and value.isdigit() and len(value) < 6
+        if not is_number or not 1 <= int(value) <= most:
+            self.problems.append(f"{_flag(name)} is {value!r}, not a number from 1 to {most}")
+            return 1
+        return int(value)
 
     def seconds(self, name: str, default: float) -> float:
         value = self.text(name)
@@ -226,6 +253,8 @@ class _Reader:
 
 
 _MAX_SECONDS = 24 * 3600.0
+# A pod with more of them than that is not what a cluster is for.
+MAX_WORKERS = 64
 _HELP = {
     "mode": "gateway: one data plane for many workloads (the default); sidecar: for its pod alone",
     "listen": "HOST:PORT of S3 and login (default 0.0.0.0:9000; in a sidecar 127.0.0.1:9000)",
@@ -243,6 +272,7 @@ _HELP = {
     "tls_key": "its key",
     "lame_duck_seconds": "how long requests are still taken after SIGTERM (default 0)",
     "drain_seconds": "what those in flight may take after that (default 60; in a sidecar 20)",
+    "workers": "processes that serve, where a pod is to use several cores (default 1; Linux)",
     "log_level": "INFO, DEBUG, WARNING or ERROR",
 }
 

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import uvicorn
 
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.app import admin_app
-from bucketroute_dataplane.shell.metrics import Metrics
-from bucketroute_dataplane.shell.server import QuietServer, listening_socket
+from bucketroute_dataplane.shell.listener import QuietServer, listening_socket
 
 
 class AdminServer:
     """`start()`, then `stop()`, after everything else has: probes must be answered to the end."""
 
     def __init__(
-        self, settings: DataplaneSettings, metrics: Metrics, *, is_ready: Callable[[], bool]
+        self,
+        settings: DataplaneSettings,
+        exposed: Callable[[], Awaitable[bytes]],
+        *,
+        is_ready: Callable[[], bool],
     ) -> None:
+        """`exposed` gives the metrics as text."""
         assert settings.admin_host is not None
         self._task: asyncio.Task[None] | None = None
         self._socket = listening_socket(settings.admin_host, settings.admin_port)
         self._server = QuietServer(
             uvicorn.Config(
-                admin_app(metrics, is_ready=is_ready),
+                admin_app(exposed, is_ready=is_ready),
                 ws="none",
                 lifespan="off",
                 log_config=None,

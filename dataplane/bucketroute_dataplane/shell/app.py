@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -12,14 +12,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bucketroute_dataplane.shell.metrics import Metrics
 
-
-def admin_app(metrics: Metrics, *, is_ready: Callable[[], bool]) -> ASGIApp:
+def admin_app(exposed: Callable[[], Awaitable[bytes]], *, is_ready: Callable[[], bool]) -> ASGIApp:
     """The probes, `/-/metrics`, and the same as `/metrics` for the listener of its own."""
 
     async def exposition(_: Request) -> Response:
-        return Response(metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(await exposed(), headers={"content-type": CONTENT_TYPE_LATEST})
 
     metrics_routes = [Route("/-/metrics", exposition), Route("/metrics", exposition)]
     return _identified(Starlette(routes=[*_probes(is_ready), *metrics_routes]))

@@ -28,7 +28,7 @@ from bucketroute_dataplane.shell.config_store import (
 from bucketroute_dataplane.shell.config_words import acknowledgement, refusal, version_of
 from bucketroute_dataplane.shell.memory import no_collections
 from bucketroute_dataplane.shell.slices import Slices, let_go
-from bucketroute_snapshot import Snapshot, SnapshotFormatError, SnapshotSecrets
+from bucketroute_snapshot import SnapshotFormatError
 from bucketroute_snapshot.update import ACK_PATH, ConfigVersion
 
 log = logging.getLogger("bucketroute.dataplane.config")
@@ -40,10 +40,10 @@ LONGEST_BACKOFF_SECONDS = 30.0
 ASKED_EVERY_SECONDS = 10.0
 
 
-class SnapshotTarget(Protocol):
-    """What serves snapshots: `SnapshotStore`."""
+class ConfigTarget(Protocol):
+    """What serves configurations: a `SnapshotStore`, or the workers of a pod."""
 
-    async def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+    async def serve(self, held: HeldConfig) -> None:
         """Raises if it cannot serve it, and then serves what it did before."""
         ...
 
@@ -66,7 +66,7 @@ class ConfigFiles:
 
 
 class ConfigChannel:
-    """`run` until it is cancelled.
+    """`run` until it is cancelled, or `start` and then `follow`.
 
     `held`, `source` and `heard_at` (epoch seconds of the operator's last answer) are for metrics.
     """
@@ -74,7 +74,7 @@ class ConfigChannel:
     def __init__(
         self,
         client: ConfigClient,
-        target: SnapshotTarget,
+        target: ConfigTarget,
         files: ConfigFiles,
         *,
         clock: Clock,
@@ -114,8 +114,12 @@ class ConfigChannel:
                 return
 
     async def run(self) -> None:
-        """`start`, then asks the operator again and again."""
+        """`start`, then `follow`."""
         await self.start()
+        await self.follow()
+
+    async def follow(self) -> None:
+        """Asks the operator again and again."""
         while True:
             try:
                 await self._turn()
@@ -197,7 +201,7 @@ class ConfigChannel:
 
     async def _serve(self, held: HeldConfig) -> bool:
         try:
-            await self._target.swap(held.snapshot, held.secrets or SnapshotSecrets())
+            await self._target.serve(held)
         except Exception:
             # Whatever it is, requests go on with what is there, and the operator is told.
             log.exception("a snapshot cannot be served version=%s", held.version)

@@ -20,13 +20,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bucketroute_snapshot import SCHEMA_VERSION
+from bucketroute_dataplane.shell.update_reader import UpdateReader
+from bucketroute_snapshot import SCHEMA_VERSION, SnapshotFormatError
 from bucketroute_snapshot.update import CONFIG_PATH, POD_HEADER, SCHEMA_HEADER, ConfigVersion
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 10.0
-# 20,000 routes are 13 MB; beyond this something is wrong.
-MAX_UPDATE_BYTES = 128 * 1024 * 1024
 _WRONG_REPLICA = 421
 _MAX_REFUSAL_BYTES = 4096
 _MAX_REASON_LENGTH = 200
@@ -225,16 +224,10 @@ async def _refusal(response: httpx.Response) -> ChannelError:
 
 
 async def _lines(response: httpx.Response) -> list[bytes]:
-    """Each with its newline; split as it comes, so that no step is long."""
-    lines: list[bytes] = []
-    rest, size = b"", 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > MAX_UPDATE_BYTES:
-            raise ChannelError("the update is too large")
-        pieces = (rest + chunk).split(b"\n")
-        rest = pieces.pop()
-        lines.extend(piece + b"\n" for piece in pieces)
-    if rest:
-        raise ChannelError("the update is cut short")
-    return lines
+    update = UpdateReader()
+    try:
+        async for chunk in response.aiter_bytes():
+            update.feed(chunk)
+        return update.lines()
+    except SnapshotFormatError as exc:
+        raise ChannelError(str(exc)) from exc

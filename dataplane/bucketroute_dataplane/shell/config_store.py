@@ -225,6 +225,20 @@ def _key(name: str) -> RouteKey:
     return (namespace, rest)
 
 
+def update_lines(held: HeldConfig, base: HeldConfig | None = None) -> list[bytes]:
+    """The update from which `read_update` makes `held` for whoever holds `base`, or nothing."""
+    secrets = NO_SECRETS if held.secrets is None else encode_secrets(held.secrets)
+    lines: Iterable[bytes] = held.lines.values()
+    header = UpdateHeader(version=held.version, digest=held.digest)
+    if base is not None:
+        known = base.lines
+        lines = [line for key, line in held.lines.items() if known.get(key) != line]
+        gone = [f"{namespace}/{name}" for namespace, name in known.keys() - held.lines.keys()]
+        header = replace(header, base=base.version, deletes=tuple(sorted(gone)))
+        secrets = NO_SECRETS if held.secrets == base.secrets else secrets
+    return [header.encode(), secrets, held.header, *lines]
+
+
 async def load_config(path: Path, slices: Slices | None = None) -> HeldConfig | None:
     """From a file of `save_config`, or a mounted boot ConfigMap; None if there is no such file.
 
@@ -244,9 +258,7 @@ async def save_config(path: Path, held: HeldConfig) -> None:
 
     Raises: OSError.
     """
-    secrets = NO_SECRETS if held.secrets is None else encode_secrets(held.secrets)
-    header = UpdateHeader(version=held.version, digest=held.digest).encode()
-    await asyncio.to_thread(_write, path, [header, secrets, held.header, *held.lines.values()])
+    await asyncio.to_thread(_write, path, update_lines(held))
 
 
 def _read_lines(path: Path) -> list[bytes]:

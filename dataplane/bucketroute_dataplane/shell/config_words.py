@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from bucketroute_dataplane.shell.backend_credentials import RouteHealth
@@ -32,6 +33,14 @@ def report_entry(health: RouteHealth) -> dict[str, object]:
         "code": health.code,
         "at": health.at,
     }
+
+
+def report_entries(content: bytes) -> list[RouteHealth]:
+    """Those of a report. Raises: ValueError, KeyError or TypeError if it is none."""
+    return [
+        RouteHealth(route=item["route"], state=item["state"], code=item["code"], at=item["at"])
+        for item in json.loads(content)["credentials"]
+    ]
 
 
 def version_of(lines: Sequence[bytes]) -> ConfigVersion | None:

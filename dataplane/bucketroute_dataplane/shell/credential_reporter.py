@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 from bucketroute_dataplane.shell.backend_credentials import RouteHealth
 from bucketroute_dataplane.shell.clock import Clock
-from bucketroute_dataplane.shell.config_channel import ConfigChannel
-from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
+from bucketroute_dataplane.shell.config_client import ChannelError
+from bucketroute_dataplane.shell.config_store import HeldConfig
 from bucketroute_dataplane.shell.config_words import report_entry
 from bucketroute_dataplane.shell.credential_events import CredentialKey, ExchangeReport
 from bucketroute_dataplane.shell.credential_health import NOT_TRIED
@@ -23,25 +24,41 @@ REPORTED_EVERY_SECONDS = 5.0
 ENTRIES_AT_ONCE = 1000
 
 
+class ReportTaker(Protocol):
+    """Whom it is told to: a `ConfigClient`, or a worker's supervisor."""
+
+    async def post(self, path: str, body: Mapping[str, object]) -> None:
+        """Raises: ChannelError."""
+        ...
+
+
+class ConfigHolder(Protocol):
+    """What knows the configuration that is served: a `ConfigChannel`, or a worker's feed."""
+
+    held: HeldConfig | None
+
+
 class CredentialReporter:
     """Implements `CredentialObserver`: tells the operator how each route's credentials stand.
 
-    On change only, and at most every five seconds. A new leader knows nothing, so after a change of
-    epoch everything is told again.
+    On change only, and at most once in `every_seconds`. A new leader knows nothing, so after a
+    change of epoch everything is told again.
     """
 
     def __init__(
         self,
-        client: ConfigClient,
-        channel: ConfigChannel,
+        client: ReportTaker,
+        channel: ConfigHolder,
         health: Callable[[], Iterable[RouteHealth]],
         *,
         clock: Clock,
+        every_seconds: float = REPORTED_EVERY_SECONDS,
     ) -> None:
         self._client = client
         self._channel = channel
         self._health = health
         self._clock = clock
+        self._every_seconds = every_seconds
         self._changed = asyncio.Event()
         self._told: dict[str, RouteHealth] = {}
         self._epoch: int | None = None
@@ -71,7 +88,7 @@ class CredentialReporter:
                 self._changed.set()
                 has_told = True
             if has_told:
-                await self._clock.sleep(REPORTED_EVERY_SECONDS)
+                await self._clock.sleep(self._every_seconds)
 
     async def tell(self) -> bool:
         """Sends what is new; returns whether there was anything. Raises: ChannelError."""

@@ -18,6 +18,7 @@ from bucketroute_dataplane.core.jwk import JWKSFormatError, KeySet, Verification
 from bucketroute_dataplane.core.login_errors import sts_error
 from bucketroute_dataplane.shell.clock import Clock, within
 from bucketroute_dataplane.shell.jwks import JwksUnavailableError
+from bucketroute_dataplane.shell.snapshots import SnapshotStore
 from bucketroute_snapshot import ClassSettings
 
 FRESH_SECONDS = 900.0
@@ -137,6 +138,19 @@ class IssuerKeys:
             _LOGGER.info("no new configuration came for a token with an unknown key")
         finally:
             entry.fetching = None
+
+
+def repoll(ask_now: Callable[[], None], store: SnapshotStore) -> Callable[[], Awaitable[None]]:
+    """Asks the operator to look for new token keys, and waits for the snapshot that has them."""
+    is_swapped = asyncio.Event()
+    store.subscribe(lambda _index, _secrets: is_swapped.set())
+
+    async def ask_and_wait() -> None:
+        is_swapped.clear()
+        ask_now()
+        await is_swapped.wait()
+
+    return ask_and_wait
 
 
 async def _as_coroutine(call: Callable[[], Awaitable[None]]) -> None:

@@ -66,10 +66,12 @@ class _RouteState:
 
 
 class RouteLimits:
-    """Concurrency and rate of each route, in this process."""
+    """Concurrency and rate of each route in this process, which is one of `workers` that share out
+    what the route may: each takes its part, rounded up."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, workers: int = 1) -> None:
         self._clock = clock
+        self._workers = workers
         self._states: dict[str, _RouteState] = {}
 
     def is_unlimited(self, entry: RouteEntry) -> bool:
@@ -85,18 +87,20 @@ class RouteLimits:
     def _counted(self, entry: RouteEntry) -> Iterator[None]:
         limits = entry.route.limits
         state = self._states.setdefault(entry.route.uid, _RouteState())
-        if (
-            limits.max_concurrent_requests is not None
-            and state.running >= limits.max_concurrent_requests
+        if limits.max_concurrent_requests is not None and state.running >= self._part_of(
+            limits.max_concurrent_requests
         ):
             raise slow_down("The route's limit of concurrent requests is reached.")
         if limits.requests_per_second is not None:
-            self._take_token(state, limits.requests_per_second)
+            self._take_token(state, self._part_of(limits.requests_per_second))
         state.running += 1
         try:
             yield
         finally:
             state.running -= 1
+
+    def _part_of(self, limit: int) -> int:
+        return -(-limit // self._workers)
 
     def _take_token(self, state: _RouteState, per_second: int) -> None:
         """A token bucket that holds one second's worth."""

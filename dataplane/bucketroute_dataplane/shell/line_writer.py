@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from queue import SimpleQueue
 
 STDOUT = 1
@@ -18,10 +19,17 @@ CLOSE_SECONDS = 1.0
 
 
 class LineWriter:
-    """`write` and `close` belong to one thread. The descriptor stays open."""
+    """`write` and `close` belong to one thread. The descriptor stays open.
 
-    def __init__(self, descriptor: int = STDOUT) -> None:
+    `turn` is held during each write, by the thread that writes: processes that share the descriptor
+    take turns by it.
+    """
+
+    def __init__(
+        self, descriptor: int = STDOUT, *, turn: AbstractContextManager[None] | None = None
+    ) -> None:
         self._descriptor = descriptor
+        self._turn = turn or nullcontext()
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         # Each counted by one thread only: what was taken and refused here, what was done there.
         self._taken_bytes = 0
@@ -56,7 +64,8 @@ class LineWriter:
     def _run(self) -> None:
         while (data := self._queue.get()) is not None:
             try:
-                self._write_all(data)
+                with self._turn:
+                    self._write_all(data)
             except OSError:  # nobody reads any more, or the disk is full
                 self._lost_lines += data.count(b"\n")
             self._done_bytes += len(data)

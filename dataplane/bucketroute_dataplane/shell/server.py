@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
-import socket
 from base64 import b64decode
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -37,6 +37,7 @@ from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.jwks import JwksClient
 from bucketroute_dataplane.shell.limits import RouteLimits
 from bucketroute_dataplane.shell.line_writer import LineWriter
+from bucketroute_dataplane.shell.listener import QuietServer, listening_socket
 from bucketroute_dataplane.shell.memory import collect_rarely, return_freed_buffers
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
@@ -45,6 +46,7 @@ from bucketroute_dataplane.shell.services import Services
 from bucketroute_dataplane.shell.serving_certificate import ServingCertificate
 from bucketroute_dataplane.shell.sidecar import Sidecar
 from bucketroute_dataplane.shell.snapshots import Commit, SnapshotStore
+from bucketroute_dataplane.shell.stop_signals import on_stop_signals
 from bucketroute_dataplane.shell.sts_client import StsClient
 from bucketroute_dataplane.shell.tokens import TokenFile
 from bucketroute_dataplane.shell.watchdog import Watchdog
@@ -55,6 +57,8 @@ from bucketroute_snapshot import ClassSettings, NetworkScope, SnapshotSecrets
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 75
 
+_LOGGER = logging.getLogger("bucketroute.dataplane")
+
 
 @asynccontextmanager
 async def dataplane(
@@ -63,10 +67,12 @@ async def dataplane(
     *,
     observers: Sequence[CredentialObserver] = (),
     sidecar: Sidecar | None = None,
+    log: LineWriter | None = None,
 ) -> AsyncIterator[Services]:
     """The shared services of a process, closed in reverse order at the end.
 
     `observers` hear of the backends' credentials. With `sidecar` all that is served is its pod.
+    `log` takes the access log in place of stdout.
     """
     return_freed_buffers()
     collect_rarely()
@@ -83,7 +89,7 @@ async def dataplane(
     )
     issuer_keys = IssuerKeys(jwks, clock=clock)
     ring = SealingRing((), os.urandom)
-    writer, pools = LineWriter(), UpstreamPools(watchdog, resolver)
+    writer, pools = log or LineWriter(), UpstreamPools(watchdog, resolver)
     services = Services(
         settings=settings,
         store=store,
@@ -95,7 +101,7 @@ async def dataplane(
         ),
         clock=perf_counter,
         epoch=time,
-        limits=RouteLimits(perf_counter),
+        limits=RouteLimits(perf_counter, workers=settings.workers),
         ring=ring,
         issuer_keys=issuer_keys,
         trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
@@ -177,7 +183,9 @@ class DataplaneServer:
         self._is_hurried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         settings = services.settings
-        self._socket = listening_socket(settings.listen_host, settings.listen_port)
+        self._socket = listening_socket(
+            settings.listen_host, settings.listen_port, is_shared=settings.workers > 1
+        )
         self._front = S3Front(services)
         self._certificate = certificate = _certificate(settings)
         self._following: asyncio.Task[None] | None = None
@@ -185,7 +193,7 @@ class DataplaneServer:
             uvicorn.Config(
                 probes_app(is_ready=self.is_ready)
                 if settings.admin_host
-                else admin_app(services.metrics, is_ready=self.is_ready),
+                else admin_app(services.metrics.exposed, is_ready=self.is_ready),
                 http=s3_protocol(self._front, services.watchdog),  # type: ignore[arg-type]  # called
                 ws="none",
                 lifespan="off",
@@ -245,24 +253,14 @@ class DataplaneServer:
         return self._services.store.index is not None and not self._front.is_leaving
 
 
+async def drain(server: DataplaneServer, settings: DataplaneSettings) -> None:
+    """Stops it for a signal; the next one ends at once."""
+    _LOGGER.info("ending lame_duck=%g drain=%g", settings.lame_duck_seconds, settings.drain_seconds)
+    on_stop_signals(server.hurry)
+    await server.stop()
+
+
 def _certificate(settings: DataplaneSettings) -> ServingCertificate | None:
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return ServingCertificate(settings.tls_certificate, settings.tls_key)
-
-
-class QuietServer(uvicorn.Server):
-    """Signals are the program's own matter, not the listener's."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.setblocking(False)
-    listening.bind((host, port))
-    return listening

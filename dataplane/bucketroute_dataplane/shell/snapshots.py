@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.shapes import Shapes
+from bucketroute_dataplane.shell.config_store import HeldConfig
 from bucketroute_dataplane.shell.memory import no_collections
 from bucketroute_dataplane.shell.slices import Slices, let_go
 from bucketroute_snapshot import Snapshot, SnapshotSecrets
@@ -36,6 +37,10 @@ class SnapshotStore:
     def prepare_by(self, preparation: Preparation) -> None:
         """For what depends on every route: made ready in small steps, taken up with the swap."""
         self._preparations.append(preparation)
+
+    async def serve(self, held: HeldConfig) -> None:
+        """`swap` to a configuration; without secrets where nobody has sent any."""
+        await self.swap(held.snapshot, held.secrets or SnapshotSecrets())
 
     async def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
         """Serves a new snapshot once it is prepared, which takes turns with requests.

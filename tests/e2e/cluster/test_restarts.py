@@ -1,7 +1,7 @@
 """What is served outlives its processes: the operator, a gateway, all of them at once."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -155,6 +155,27 @@ def test_no_request_fails_while_gateways_and_operator_are_rolled(
     assert read["failed"] == 0, read
     assert read["sent"] >= 500
     wait_until(lambda: version(cluster), lambda found: found > before, seconds=60)
+
+
+def test_no_request_fails_while_gateways_get_a_second_worker_and_lose_it_again(
+    bucketroute: Installation, install: Callable[..., Installation], team: str, public: str
+) -> None:
+    """The pods that have two are as restricted as the others."""
+    cluster = bucketroute.cluster
+    pod = reader(bucketroute, team, public, per_second=200, seconds=240)
+    pod.start(cluster)
+    install("--set", "gateway.workers=2")
+    rolled_out(cluster, GATEWAY)
+    logs = system(cluster, "logs", GATEWAY, "--all-pods", "--prefix", "--tail=-1")
+    reporter = Workload(bucketroute=bucketroute, namespace=team, service_account="reporter")
+    stored = reporter.run("upload", "upload", BUCKET="shared-files", KEY=KEY, SIZE=str(SIZE))
+    install()
+    rolled_out(cluster, GATEWAY)
+    read = pod.stop(cluster).value()
+    assert read["failed"] == 0, read
+    assert read["sent"] >= 500
+    assert "etag" in stored.value()
+    assert "worker 2 listens" in logs
 
 
 def test_when_all_is_killed_at_once_the_same_comes_back_under_a_higher_version(

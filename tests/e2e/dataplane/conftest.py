@@ -6,14 +6,16 @@ changes a gateway starts its own with `start_gateway`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from bucketroute_testing.client_runs import write_files
 from bucketroute_testing.clients import RawClient
+from bucketroute_testing.config_channel import OperatorEnd
 from bucketroute_testing.embedded import EmbeddedBackend
 from bucketroute_testing.gateway import (
     BACKEND_BUCKET,
@@ -34,6 +36,7 @@ from bucketroute_testing.tally import BackendTally
 from bucketroute_testing.tenants import BACKEND_VERSIONED, tenant_options
 from bucketroute_testing.tls import CertificateFiles, make_certificate
 from bucketroute_testing.wire import WireBackend
+from bucketroute_testing.worker_pods import WorkerStage
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -181,6 +184,23 @@ def start_gateway(tmp_path: Path) -> Iterator[StartGateway]:
             return started[-1]
 
         yield start
+
+
+@pytest_asyncio.fixture
+async def operator(tmp_path: Path) -> AsyncIterator[OperatorEnd]:
+    """The operator's end of the config channel, for a data plane that runs as a pod."""
+    directory = tmp_path / "operator"
+    directory.mkdir()
+    end = OperatorEnd(directory)
+    async with end.listening():
+        yield end
+
+
+@pytest.fixture
+def stage(
+    operator: OperatorEnd, tmp_path: Path, wire: WireBackend, issuer: OidcIssuer
+) -> WorkerStage:
+    return WorkerStage(operator, tmp_path, recording_backend(wire), issuer)
 
 
 @pytest.fixture(scope="module")

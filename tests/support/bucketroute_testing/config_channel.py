@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from bucketroute_dataplane.shell.config_client import ConfigClient, OperatorAddress
+from bucketroute_dataplane.shell.config_store import HeldConfig
 from bucketroute_operator.core.delta import render
 from bucketroute_operator.core.resources import ServiceAccountRef
 from bucketroute_operator.shell.callers import Callers
@@ -110,16 +111,16 @@ class OperatorEnd:
 
 
 class RecordingTarget:
-    """Implements `SnapshotTarget`; `refuses` makes it raise."""
+    """Implements `ConfigTarget`; `refuses` makes it raise."""
 
     def __init__(self) -> None:
         self.served: list[tuple[Snapshot, SnapshotSecrets]] = []
         self.refuses = False
 
-    async def swap(self, snapshot: Snapshot, secrets: SnapshotSecrets) -> None:
+    async def serve(self, held: HeldConfig) -> None:
         if self.refuses:
             raise ValueError("this snapshot cannot be served")
-        self.served.append((snapshot, secrets))
+        self.served.append((held.snapshot, held.secrets or SnapshotSecrets()))
 
     @property
     def snapshot(self) -> Snapshot | None:

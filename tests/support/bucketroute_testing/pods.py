@@ -39,8 +39,11 @@ class Pod:
 
 
 @contextmanager
-def running_pod(folder: Path, *arguments: str, **settings: str) -> Iterator[Pod]:
-    """`settings` are BUCKETROUTE_ variables. It must end well on SIGTERM; its log is pod.log."""
+def running_pod(
+    folder: Path, *arguments: str, exit_status: int = 0, **settings: str
+) -> Iterator[Pod]:
+    """`settings` are BUCKETROUTE_ variables. Its log is pod.log; it ends on SIGTERM, if not before,
+    and must do so with `exit_status`."""
     environment = {
         "PATH": os.environ["PATH"],
         "BUCKETROUTE_LISTEN": "127.0.0.1:0",
@@ -54,8 +57,11 @@ def running_pod(folder: Path, *arguments: str, **settings: str) -> Iterator[Pod]
         lambda: len(_LISTENING.findall(process.log_text())) > before, what="the pod listens"
     )
     s3, probes = _LISTENING.findall(process.log_text())[-1]
-    yield Pod(process=process, s3=s3, probes=probes)
-    assert process.stop() == 0, process.log_text()[-4000:]
+    try:
+        yield Pod(process=process, s3=s3, probes=probes)
+    finally:
+        status = process.stop()
+    assert status == exit_status, process.log_text()[-4000:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,3 +52,10 @@ def test_the_command_line_stands_beside_the_class() -> None:
 def test_without_options_the_class_stays_as_it_is() -> None:
     snapshot = Snapshot(settings=class_settings())
     assert overridden(snapshot, ClassOverrides()) == snapshot
+
+
+def test_serve_is_one_process_and_says_what_has_several(capsys: pytest.CaptureFixture[str]) -> None:
+    assert arguments("--workers", "1").workers == 1
+    with pytest.raises(SystemExit):
+        arguments("--workers", "2")
+    assert "bucketroute-dataplane --workers" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from bucketroute_dataplane.shell.config_store import (
     load_config,
     read_update,
     save_config,
+    update_lines,
 )
 from bucketroute_dataplane.shell.slices import Slices
 from bucketroute_operator.core.delta import (
@@ -190,3 +191,34 @@ async def test_decoding_gives_the_loop_away_when_a_slice_is_used_up() -> None:
     many = snapshot(*(route(f"r{number:03}") for number in range(100)))
     await read_update(_full("1.1", many), None, slices)
     assert pauses >= 2 * 100, "after each line, once decoding and once hashing"
+
+
+@given(before=NUMBERS, after=NUMBERS)
+async def test_what_leads_from_one_to_another_is_what_differs(
+    before: list[int], after: list[int]
+) -> None:
+    base = await _held(_some(before, 1), encode_secrets(SECRETS))
+    target = await read_update(_full("1.2", _some(after, 1), encode_secrets(SECRETS)), None)
+    lines = update_lines(target, base)
+    assert len(lines) == 3 + len(set(after) - set(before))
+    assert lines[1] == NO_SECRETS
+    assert await read_update(lines, base) == target
+    assert await read_update(update_lines(target), None) == target
+
+
+async def test_routes_that_are_left_out_are_passed_on_to_be_left_out() -> None:
+    lines = _full("1.2", snapshot(route("one")))
+    broken = lines[3].replace(b'"state":"Active"', b'"state":"Unheard"')
+    assert broken != lines[3]
+    header = UpdateHeader(version=version("1.2"), digest=lines_digest([lines[2], broken]))
+    target = await read_update([header.encode(), lines[1], lines[2], broken], None)
+    assert [item.route for item in target.rejected] == ["team-a/one"]
+    assert await read_update(update_lines(target), None) == target
+    base = await _held(snapshot(route("one")))
+    assert await read_update(update_lines(target, base), base) == target
+
+
+async def test_new_secrets_are_passed_on() -> None:
+    base = await _held(snapshot(route("one")))
+    target = await read_update(_full("1.2", snapshot(route("one")), encode_secrets(SECRETS)), None)
+    assert (await read_update(update_lines(target, base), base)).secrets == SECRETS

@@ -106,3 +106,15 @@ def test_a_changed_limit_holds_from_the_next_request_on() -> None:
     with limits.enter(entry(concurrent=1)):
         assert refused(limits, entry(concurrent=1))
         assert not refused(limits, entry(concurrent=2))
+
+
+@pytest.mark.parametrize(("limit", "part"), [(1, 1), (3, 1), (4, 2), (7, 3), (9, 3)])
+def test_workers_share_out_what_a_route_may(limit: int, part: int) -> None:
+    """Rounded up: one that may do nothing would refuse all that the kernel gives it."""
+    at_once, in_a_second = entry(concurrent=limit), entry("v", rate=limit)
+    limits = RouteLimits(Clock(), workers=3)
+    with ExitStack() as stack:
+        for _ in range(part):
+            stack.enter_context(limits.enter(at_once))
+        assert refused(limits, at_once)
+    assert [refused(limits, in_a_second) for _ in range(part + 1)] == [*[False] * part, True]

@@ -23,9 +23,9 @@ SIDECAR = {
 }
 
 
-def problems(environment: dict[str, str], *arguments: str) -> list[str]:
+def problems(environment: dict[str, str], *arguments: str, platform: str = "linux") -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        load_settings(arguments, environment)
+        load_settings(arguments, environment, platform=platform)
     return str(caught.value).splitlines()
 
 
@@ -141,6 +141,35 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "--config-token-file or BUCKETROUTE_CONFIG_TOKEN_FILE is needed",
         f"--state-dir: there is no folder {missing}",
         "--log-level is 'LOUD', not one of INFO, DEBUG, WARNING, ERROR",
+    ]
+
+
+def test_a_pod_has_one_worker_unless_it_is_told_otherwise() -> None:
+    assert load_settings([], ENVIRONMENT).dataplane.workers == 1
+    four = load_settings([], {**ENVIRONMENT, "BUCKETROUTE_WORKERS": "4"}, platform="linux")
+    assert four.dataplane.workers == 4
+    two = load_settings(["--workers=2"], {**ENVIRONMENT, "BUCKETROUTE_WORKERS": "4"})
+    assert two.dataplane.workers == 2
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "65", "auto", "1.5", "²", "99999999"])
+def test_workers_are_a_bounded_number(workers: str) -> None:
+    assert problems(ENVIRONMENT, f"--workers={workers}") == [
+        f"--workers is {workers!r}, not a number from 1 to 64"
+    ]
+
+
+def test_a_sidecar_is_one_process() -> None:
+    assert load_settings(["--workers=1"], SIDECAR).dataplane.workers == 1
+    assert problems(SIDECAR, "--workers=2") == [
+        "--workers: a sidecar serves one pod, with one process"
+    ]
+
+
+def test_only_linux_shares_a_port_out() -> None:
+    assert load_settings(["--workers=1"], ENVIRONMENT, platform="darwin").dataplane.workers == 1
+    assert problems(ENVIRONMENT, "--workers=2", platform="darwin") == [
+        "--workers: more than one needs Linux, which shares a port out"
     ]
 
 

@@ -1,0 +1,43 @@
+"""How a route's credentials stand in a pod whose workers each get their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from bucketroute_dataplane.shell.backend_credentials import RouteHealth
+from bucketroute_dataplane.shell.credential_health import NOT_TRIED, HealthState
+
+_WORST_FIRST = [state.value for state in (HealthState.FALSE, HealthState.UNKNOWN, HealthState.TRUE)]
+
+
+class WorkerReports:
+    """What each worker has told of each route, and the worst of it."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, dict[str, RouteHealth]] = {}
+
+    def heard(self, worker: int, entries: Iterable[RouteHealth]) -> None:
+        """Of routes that a worker is silent about it has nothing new to tell."""
+        self._told.setdefault(worker, {}).update({item.route: item for item in entries})
+
+    def forget(self, worker: int) -> None:
+        self._told.pop(worker, None)
+
+    def retain(self, routes: set[str]) -> None:
+        """Forget every route but these."""
+        for worker, told in self._told.items():
+            self._told[worker] = {name: item for name, item in told.items() if name in routes}
+
+    def of(self, routes: Iterable[str]) -> Iterator[RouteHealth]:
+        """In their order."""
+        for name in routes:
+            yield _worst(name, [told[name] for told in self._told.values() if name in told])
+
+
+def _worst(route: str, told: Sequence[RouteHealth]) -> RouteHealth:
+    """A worker that has not tried yet, for it is new or has had no request, says nothing. Of two
+    that are as bad the later one."""
+    tried = [item for item in told if item.code != NOT_TRIED.code]
+    if not tried:
+        return RouteHealth(route=route, state=NOT_TRIED.state.value, code=NOT_TRIED.code, at=None)
+    return min(tried, key=lambda item: (_WORST_FIRST.index(item.state), -(item.at or 0.0)))
