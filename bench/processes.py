@@ -28,9 +28,10 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cores:
-    """One core for the proxy under test, another for the generator and the stub."""
+    """One core for the generator and the stub; `proxy` are those for what is measured, another one
+    or, as taskset lists them, several."""
 
-    proxy: int
+    proxy: int | str
     rest: int
 
     @classmethod
@@ -73,7 +74,7 @@ class Stub:
         return BackendCounts(**json.loads(line))
 
 
-def pinned(core: int, argv: tuple[str, ...]) -> list[str]:
+def pinned(core: int | str, argv: tuple[str, ...]) -> list[str]:
     return ["taskset", "-c", str(core), *argv]
 
 

@@ -1,22 +1,16 @@
-"""What a GET costs with 10 routes and with 10,000: the same request, two gateways, in turn.
-
-Each boots from a snapshot in its state folder, as after a restart without an operator.
-"""
+"""What a GET costs with 10 routes and with 10,000: the same request, two gateways, in turn."""
 
 from __future__ import annotations
 
-import asyncio
 import statistics
 from pathlib import Path
 
+from bench.control.booted import booted
 from bench.control.figures import Figure
-from bench.control.programs import program
-from bench.control.snapshots import held_config
 from bench.measure import Plan, Window, run
 from bench.processes import BenchmarkError, Cores
 from bench.scenarios import KiB, Scenario
-from bench.targets import Signer, Surroundings, Target, free_port
-from bucketroute_dataplane.shell.config_store import save_config
+from bench.targets import Surroundings, free_port
 
 FEW, MANY = 10, 10_000
 PAIRS_A_ROUND = 6
@@ -26,7 +20,7 @@ _SCENARIO = Scenario(method="GET", size_bytes=4 * KiB, concurrency=16)
 def compared(directory: Path, rounds: int) -> Figure:
     """The median ratio of the CPU time per request. Raises: BenchmarkError."""
     around = Surroundings(directory=directory, stub_port=free_port())
-    targets = tuple(_target(around, count) for count in (FEW, MANY))
+    targets = tuple(booted(f"{count} routes", around, routes=count) for count in (FEW, MANY))
     plan = Plan(
         around=around,
         cores=Cores.of_this_machine(),
@@ -62,32 +56,3 @@ def _ratios(windows: list[Window], *, few: str) -> list[float]:
         if len(costs) == len(pair):
             ratios.append(costs[1] / costs[0])
     return ratios
-
-
-def _target(around: Surroundings, count: int) -> Target:
-    """A gateway that never finds its operator."""
-    directory = around.directory / f"routes-{count}"
-    directory.mkdir()
-    asyncio.run(
-        save_config(
-            directory / "snapshot.ndjson.gz", held_config(count, stub_port=around.stub_port)
-        )
-    )
-    for name in ("ca.crt", "token"):
-        (directory / name).write_text("none")
-    port, admin_port = free_port(), free_port()
-    argv = (
-        *(program("bucketroute-dataplane"), "--listen", f"127.0.0.1:{port}"),
-        *("--admin-listen", f"127.0.0.1:{admin_port}", "--config-url", "https://localhost:1"),
-        *("--config-ca", str(directory / "ca.crt")),
-        *("--config-token-file", str(directory / "token")),
-        *("--state-dir", str(directory), "--log-level", "ERROR"),
-    )
-    return Target(
-        name=f"{count} routes",
-        argv=argv,
-        port=port,
-        signer=Signer.BACKEND,
-        checks_signatures=True,
-        ready_port=admin_port,
-    )
