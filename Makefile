@@ -9,7 +9,7 @@ COMPILED := build/compiled
 OWN_E2E := $(filter-out %/test_big_objects.py,$(filter-out tests/e2e/dataplane/test_clients_%,$(wildcard tests/e2e/dataplane/test_*.py)))
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 
-.PHONY: compiled demo test test-compiled lint lint-chart docs format e2e bench bench-control bench-login bench-quick bench-tls soak lock clean help
+.PHONY: compiled demo test test-compiled lint lint-chart docs format e2e bench bench-control bench-login bench-quick bench-start bench-tls soak lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ soak: $(COMPILED)/.made ## Mixed load with accidents on both sides, ten minutes;
 
 bench-login: $(COMPILED)/.made ## Time logins, and weigh 10,000 open sessions, about half a minute
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench.login $(ARGS)
+
+bench-start: $(STAMP) ## How soon the programs are ready, their memory and their images, two minutes
+	PYTHONPATH=tests/support $(BIN)/python -m bench.start $(ARGS)
 
 lock: ## Resolve the locks of requirements/ anew
 	$(PYTHON) -m venv $(VENV)-lock
