@@ -20,8 +20,8 @@ MiB = 1024**2
 def programs_of(image: str) -> Path:
     """The folder of the programs, in an environment of `requirements/IMAGE.lock` and this checkout.
 
-    As the Dockerfiles make it: what else the benchmark's own environment has must not be imported.
-    Raises: BenchmarkError.
+    As the Dockerfiles make it, the data plane with its compiled modules: what else the benchmark's
+    own environment has must not be imported. Raises: BenchmarkError.
     """
     lock = _REPOSITORY / "requirements" / f"{image}.lock"
     place = _PLACES / f"{image}-{sha256(lock.read_bytes()).hexdigest()[:12]}"
@@ -32,7 +32,8 @@ def programs_of(image: str) -> Path:
         _run(*_pip("--python", python, "install"), *options)
         (place / "complete").touch()
     wheels = _PLACES / "wheels"
-    _run(*_pip("wheel"), "--no-deps", "--no-build-isolation", "-w", str(wheels), str(_REPOSITORY))
+    build = ("wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(_REPOSITORY))
+    _run(*_pip(*build), BUCKETROUTE_COMPILE=str(int(image == "dataplane")))
     wheel = max(wheels.glob("*.whl"), key=lambda path: path.stat().st_mtime)
     _run(*_pip("--python", python, "install"), "--force-reinstall", "--no-deps", str(wheel))
     return place / "bin"
@@ -56,9 +57,16 @@ def _pip(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
 
 
-def _run(*argv: str) -> None:
+def _run(*argv: str, **environment: str) -> None:
     try:
-        subprocess.run(argv, check=True, timeout=_INSTALL_SECONDS, capture_output=True, text=True)
+        subprocess.run(
+            argv,
+            check=True,
+            timeout=_INSTALL_SECONDS,
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+        )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
         said = str(exc.stderr)[-2000:]
         raise BenchmarkError(f"{' '.join(argv[:6])} …: {exc}\n{said}") from exc
