@@ -10,7 +10,7 @@ OWN_E2E := $(filter-out %/test_big_objects.py,$(filter-out tests/e2e/dataplane/t
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 CHART_STAMP := $(VENV)/.installed-chart-$(shell cksum < requirements/bench.lock | cut -d' ' -f1)
 
-.PHONY: compiled demo test test-compiled lint lint-chart docs format e2e bench bench-control bench-login bench-publish bench-quick bench-tls bench-workers soak lock clean help
+.PHONY: compiled demo test test-compiled lint lint-chart docs format e2e bench bench-control bench-login bench-publish bench-quick bench-start bench-tls bench-workers soak lock clean help
 
 help: ## Show the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -88,6 +88,9 @@ bench-login: $(COMPILED)/.made ## Time logins, and weigh 10,000 open sessions, a
 
 bench-workers: $(COMPILED)/.made ## What several workers in a pod cost, beside one process, about two minutes
 	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench.workers $(ARGS)
+
+bench-start: $(STAMP) ## How soon the programs are ready, their memory and their images, two minutes
+	PYTHONPATH=tests/support $(BIN)/python -m bench.start $(ARGS)
 
 lock: ## Resolve the locks of requirements/ anew
 	$(PYTHON) -m venv $(VENV)-lock

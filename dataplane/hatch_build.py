@@ -1,7 +1,7 @@
 """Compiles the request path with mypyc where BUCKETROUTE_COMPILE=1 asks for it.
 
 The modules that pyproject.toml names for it are ordinary Python, and without a compiler they run
-as they are. Decision 0012 says what is gained, and what compiled code may not do.
+as they are. Decision 0015 says what is gained, and what compiled code may not do.
 """
 
 from __future__ import annotations

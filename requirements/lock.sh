@@ -9,7 +9,7 @@ compile() {
     --no-emit-index-url --no-header --upgrade -o "requirements/$out.lock" "$@"
 }
 compile dataplane --group dataplane
-compile operator pyproject.toml --extra operator
+compile operator --group operator
 # The build backend is locked too: the project itself is installed without build isolation.
 compile build requirements/build.in
 compile dev pyproject.toml --extra dev requirements/build.in

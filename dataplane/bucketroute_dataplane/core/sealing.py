@@ -13,12 +13,13 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from bucketroute_dataplane.core.errors import s3_error
 from bucketroute_dataplane.core.names import BucketNames
+
+if TYPE_CHECKING:
+    from bucketroute_dataplane.core.primitives import Cipher
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -36,13 +37,14 @@ class SealError(ValueError):
 class SealingRing:
     """The keys that seal and open, newest first; `nonce` returns that many random bytes."""
 
-    __slots__ = ("_keys", "_nonce")
+    __slots__ = ("_ciphers", "_keys", "_nonce")
 
     def __init__(self, keys: Sequence[bytes], nonce: Callable[[int], bytes]) -> None:
         if any(len(key) != KEY_BYTES for key in keys):
             raise ValueError(f"a sealing key must have {KEY_BYTES} bytes")
-        self._keys = tuple((_key_id(key), AESGCM(key)) for key in keys)
+        self._keys = tuple(keys)
         self._nonce = nonce
+        self._ciphers: list[tuple[bytes, Cipher]] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -53,7 +55,7 @@ class SealingRing:
         """Raises: S3Error ServiceUnavailable where the ring is empty (no secrets came yet)."""
         if not self._keys:
             raise s3_error("ServiceUnavailable")
-        key_id, cipher = self._keys[0]
+        key_id, cipher = self._by_id()[0]
         nonce = self._nonce(NONCE_BYTES)
         header = _VERSION + key_id
         sealed = header + nonce + cipher.encrypt(nonce, plaintext, header + purpose)
@@ -65,13 +67,21 @@ class SealingRing:
         header, nonce = raw[:_NONCE_AT], raw[_NONCE_AT : _NONCE_AT + NONCE_BYTES]
         if header[:1] != _VERSION or len(nonce) != NONCE_BYTES:
             raise SealError("this is no seal")
-        for key_id, cipher in self._keys:
+        for key_id, cipher in self._by_id():
             if header == _VERSION + key_id:
-                try:
-                    return cipher.decrypt(nonce, raw[_NONCE_AT + NONCE_BYTES :], header + purpose)
-                except InvalidTag:
-                    continue
+                content = raw[_NONCE_AT + NONCE_BYTES :]
+                plaintext = cipher.decrypt(nonce, content, header + purpose)
+                if plaintext is not None:
+                    return plaintext
         raise SealError("sealed by another ring, for another purpose, or altered")
+
+    def _by_id(self) -> list[tuple[bytes, Cipher]]:
+        if self._ciphers is None:
+            # Only when something is sealed or opened: the module says why.
+            from bucketroute_dataplane.core.primitives import Cipher
+
+            self._ciphers = [(_key_id(key), Cipher(key)) for key in self._keys]
+        return self._ciphers
 
 
 @dataclass(frozen=True, slots=True)

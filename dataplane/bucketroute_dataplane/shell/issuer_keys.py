@@ -43,9 +43,14 @@ class KeyFetcher(Protocol):
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one issuer; the times are monotonic seconds, None for never."""
+    """What is known of one issuer; the times are monotonic seconds, None for never.
+
+    `document` is the cluster's key set as the snapshot has it, read when the first token asks for
+    a key: until then the process needs no cipher (`core.primitives`).
+    """
 
     keys: KeySet | None = None
+    document: str | None = None
     fetched_at: float = 0.0
     tried_at: float | None = None
     fetching: asyncio.Task[None] | None = None
@@ -71,17 +76,19 @@ class IssuerKeys:
         if settings.cluster_issuer is not None:
             kept.add(settings.cluster_issuer)
             entry = self._entries.setdefault(settings.cluster_issuer, _Entry())
-            entry.keys = _cluster_keys(settings)
+            if entry.document != settings.cluster_jwks:
+                entry.document, entry.keys = settings.cluster_jwks, None
         self._entries = {issuer: self._entries.get(issuer, _Entry()) for issuer in kept}
 
     def known(self, issuer: TrustedIssuer, key_id: str) -> VerificationKey | None:
         """The key, if it is at hand and fresh."""
         entry = self._entries.get(issuer.issuer)
-        if entry is None or entry.keys is None:
+        if entry is None:
             return None
-        if not issuer.is_cluster and self._age(entry) > FRESH_SECONDS:
+        keys = _keys_of(issuer, entry)
+        if keys is None or (not issuer.is_cluster and self._age(entry) > FRESH_SECONDS):
             return None
-        return entry.keys.get(key_id)
+        return keys.get(key_id)
 
     async def find(self, issuer: TrustedIssuer, key_id: str) -> VerificationKey | None:
         """The key, after a fetch where it takes one; None if the issuer has no such key.
@@ -93,9 +100,10 @@ class IssuerKeys:
         if key is not None or entry is None:
             return key
         await self._refresh(issuer, entry)
-        if entry.keys is None or (not issuer.is_cluster and self._age(entry) > STALE_SECONDS):
+        keys = _keys_of(issuer, entry)
+        if keys is None or (not issuer.is_cluster and self._age(entry) > STALE_SECONDS):
             raise sts_error("IDPCommunicationError")
-        return entry.keys.get(key_id)
+        return keys.get(key_id)
 
     async def close(self) -> None:
         """End what is being fetched, and the connections."""
@@ -157,11 +165,17 @@ async def _as_coroutine(call: Callable[[], Awaitable[None]]) -> None:
     await call()
 
 
-def _cluster_keys(settings: ClassSettings) -> KeySet:
+def _keys_of(issuer: TrustedIssuer, entry: _Entry) -> KeySet | None:
+    if issuer.is_cluster and entry.keys is None:
+        entry.keys = _cluster_keys(entry.document)
+    return entry.keys
+
+
+def _cluster_keys(document: str | None) -> KeySet:
     """Empty where none came or they cannot be read: then no service account can log in."""
     keys: Mapping[str, VerificationKey] = {}
     try:
-        keys = parse_jwks(settings.cluster_jwks or '{"keys": []}')
+        keys = parse_jwks(document or '{"keys": []}')
     except JWKSFormatError as error:
         _LOGGER.warning("the cluster's keys cannot be read: %s", error)
     return keys

@@ -9,6 +9,7 @@ from functools import partial
 
 from bucketroute_dataplane.core.resolve import Endpoint
 from bucketroute_dataplane.shell.addresses import ForbiddenAddressError, Resolver
+from bucketroute_dataplane.shell.backend_tls import BackendContext
 from bucketroute_dataplane.shell.bulk import BulkMover
 from bucketroute_dataplane.shell.dial import open_socket
 from bucketroute_dataplane.shell.upstream import UpstreamConnection
@@ -36,7 +37,7 @@ class UpstreamPools:
         self._bulk = bulk or BulkMover()
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Endpoint, list[UpstreamConnection]] = {}
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._contexts: dict[str | None, BackendContext] = {}
         self._ca_bundles: Mapping[str, str] = {}
         self.deadline = self._loop.time() + KEEP_ALIVE_SECONDS
         watchdog.add(self)
@@ -80,19 +81,24 @@ class UpstreamPools:
         """
         seconds = endpoint.connect_seconds or CONNECT_SECONDS
         try:
+            context = self._context(endpoint.ca_bundle) if endpoint.is_tls else None
             async with asyncio.timeout(seconds):
-                return await self._connect(endpoint)
+                connection = await self._connect(endpoint, context)
         except TimeoutError as exc:
             raise BackendError("connecting took too long", is_timeout=True) from exc
         except ForbiddenAddressError as exc:
             raise BackendError(str(exc)) from exc
         except (OSError, ssl.SSLError) as exc:
             raise BackendError(f"cannot connect: {type(exc).__name__}: {exc}") from exc
+        if context is not None and connection.transport is not None:
+            context.dialled(endpoint.host, connection.transport)
+        return connection
 
-    async def _connect(self, endpoint: Endpoint) -> UpstreamConnection:
+    async def _connect(
+        self, endpoint: Endpoint, context: BackendContext | None
+    ) -> UpstreamConnection:
         host, port = endpoint.host, endpoint.port
         addresses = await self._resolver.resolve(host, port, endpoint.network_scope)
-        context = self._context(endpoint.ca_bundle) if endpoint.is_tls else None
         put_back = partial(self._put_back, endpoint, context)
         made = partial(UpstreamConnection, self._watchdog, put_back, self._bulk)
         # What was checked is what is connected; the certificate still has to be the name's.
@@ -113,19 +119,18 @@ class UpstreamPools:
             raise
         return connection
 
-    def _context(self, ca_bundle: str | None) -> ssl.SSLContext:
+    def _context(self, ca_bundle: str | None) -> BackendContext:
         context = self._contexts.get(ca_bundle)
         if context is None:
             pem = self._ca_bundles.get(ca_bundle) if ca_bundle is not None else None
             if ca_bundle is not None and pem is None:
                 raise OSError(f"the CA bundle {ca_bundle} is not in the snapshot")
-            context = ssl.create_default_context(cadata=pem)
-            context.set_alpn_protocols(["http/1.1"])
+            context = BackendContext(pem, clock=self._loop.time)
             self._contexts[ca_bundle] = context
         return context
 
     def _put_back(
-        self, endpoint: Endpoint, context: ssl.SSLContext | None, connection: UpstreamConnection
+        self, endpoint: Endpoint, context: BackendContext | None, connection: UpstreamConnection
     ) -> None:
         idle = self._idle.setdefault(endpoint, [])
         is_trusted = context is None or context is self._contexts.get(endpoint.ca_bundle)
@@ -134,6 +139,8 @@ class UpstreamPools:
                 idle.remove(connection)
         elif is_trusted and len(idle) < MAX_IDLE_PER_ENDPOINT:
             idle.append(connection)
+            if context is not None and connection.transport is not None:
+                context.answered(endpoint.host, connection.transport)
         else:
             connection.abort()
 

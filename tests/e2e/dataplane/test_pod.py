@@ -78,6 +78,27 @@ async def test_a_pod_serves_what_the_operator_sends_and_after_a_restart_what_it_
     await asyncio.to_thread(serve, free_port())
 
 
+async def test_a_pod_loads_no_cipher_before_somebody_logs_in(
+    operator: OperatorEnd, folder: Path, wire: WireBackend, issuer: OidcIssuer
+) -> None:
+    operator.publish("1.1", route_to(recording_backend(wire), issuer), SECRETS)
+    address = operator.address()
+
+    def loaded(pod: GatewayPod) -> bool:
+        return "/cryptography/" in Path(f"/proc/{pod.process.pid}/maps").read_text()
+
+    def serve() -> None:
+        with running_gateway_pod(
+            folder, operator_port=operator.port, ca=operator.ca_file, token=address.token_file
+        ) as pod:
+            wait_until(lambda: pod.probe("ready") == 0, deadline_seconds=SECONDS, what="readiness")
+            assert not loaded(pod)
+            pod.log_in(issuer.mint(SUBJECT, "bucketroute"))
+            assert loaded(pod)
+
+    await asyncio.to_thread(serve)
+
+
 async def test_a_grant_that_was_taken_away_is_refused_from_the_acknowledgement_on(
     operator: OperatorEnd, run_pod: RunPod, wire: WireBackend, issuer: OidcIssuer
 ) -> None:

@@ -7,7 +7,9 @@ import pytest
 import uvloop
 
 # The two differ in when they write and whom they tell of it, which is what these are about.
-_ON_BOTH = frozenset(("test_bulk.py", "test_event_loop_contract.py", "test_relay_moves.py"))
+_ON_BOTH = frozenset(
+    ("test_backend_tls.py", "test_bulk.py", "test_event_loop_contract.py", "test_relay_moves.py")
+)
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 

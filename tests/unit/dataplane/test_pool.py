@@ -236,6 +236,43 @@ async def test_a_backend_is_trusted_by_the_bundle_that_its_endpoint_names(
         assert (await exchange(connection)).body == b"hi"
 
 
+def is_resumed(connection: UpstreamConnection) -> bool:
+    assert connection.transport is not None
+    return bool(connection.transport.get_extra_info("ssl_object").session_reused)
+
+
+async def test_the_next_dial_takes_up_the_tls_session_until_the_bundle_changes(
+    pools: UpstreamPools, certificate: CertificateFiles
+) -> None:
+    pem = certificate.ca.read_text()
+    pools.set_ca_bundles({"own": pem})
+    async with serving(ssl=certificate.server_context()) as store:
+        endpoint = tls(store, ca_bundle="own")
+
+        async def resumes() -> bool:
+            connection = await pools.dial(endpoint)
+            await exchange(connection)
+            return is_resumed(connection)
+
+        assert [await resumes(), await resumes(), await resumes()] == [False, True, True]
+        pools.set_ca_bundles({"own": f"{pem}\n"})
+        assert [await resumes(), await resumes()] == [False, True]
+
+
+async def test_a_tls_session_that_a_backend_has_forgotten_is_replaced(
+    pools: UpstreamPools, certificate: CertificateFiles
+) -> None:
+    pools.set_ca_bundles({"own": certificate.ca.read_text()})
+    resumed = []
+    for _ in range(2):  # a second server of the same certificate: as if the first had restarted
+        async with serving(ssl=certificate.server_context()) as store:
+            for _ in range(2):
+                connection = await pools.dial(tls(store, ca_bundle="own"))
+                await exchange(connection)
+                resumed.append(is_resumed(connection))
+    assert resumed == [False, True, False, True]
+
+
 async def test_a_backend_that_nobody_vouches_for_is_refused(
     pools: UpstreamPools, certificate: CertificateFiles
 ) -> None:
