@@ -137,7 +137,8 @@ class SnapshotArchive:
         for number, piece in enumerate(pieces):
             name = f"{stem}-{number}"
             values = {"binaryData": {_CHUNK_KEY: _base64(piece)}, "immutable": True}
-            await self._create_once(self._body(name, values, {CLASS_LABEL: self._class_name}))
+            # Its name tells its content, so one that exists is the same.
+            await self._create_or_get(self._body(name, values, {CLASS_LABEL: self._class_name}))
             names.append(name)
         self._chunks = tuple(names)
         await self._prune()
@@ -217,17 +218,11 @@ class SnapshotArchive:
         except NotFoundError:
             log.debug("chunk %s was gone already", name)
 
-    async def _create_once(self, body: Json) -> None:
-        """Its name tells its content, so one that exists is the same."""
-        try:
-            await self._kube.create(CONFIG_MAPS, body)
-        except ConflictError:
-            log.debug("chunk %s exists", body["metadata"]["name"])
-
     async def _create_or_get(self, body: Json) -> Json:
         try:
             return await self._kube.create(CONFIG_MAPS, body)
         except ConflictError:
+            # It need not exist: a quota that many write to at once answers 409, too.
             return await self._kube.get(CONFIG_MAPS, self._namespace, body["metadata"]["name"])
 
     def _body(self, name: str, values: Json, labels: dict[str, str]) -> Json:

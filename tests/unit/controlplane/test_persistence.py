@@ -5,7 +5,12 @@ import gzip
 import pytest
 
 from bucketroute_operator.core.delta import full_update, render
-from bucketroute_operator.shell.kube_api import CONFIG_MAPS, ConflictError, KubeError
+from bucketroute_operator.shell.kube_api import (
+    CONFIG_MAPS,
+    ConflictError,
+    KubeError,
+    NotFoundError,
+)
 from bucketroute_operator.shell.persistence import (
     CHUNK_BYTES,
     KEPT_SNAPSHOTS,
@@ -135,6 +140,23 @@ async def test_a_large_snapshot_is_stored_in_pieces() -> None:
     archive = _archive(kube)
     await archive.store(b"x" * (2 * CHUNK_BYTES + 1), "sha256:" + "a" * 64)
     assert sum("snapshot-default-" in name for name in kube.names(CONFIG_MAPS)) == 3
+
+
+async def test_a_conflict_that_made_nothing_is_not_taken_for_a_stored_content() -> None:
+    kube = FakeKube()
+    archive = _archive(kube)
+    conflicts = [ConflictError(409, "the quota has been modified")]
+    kube.fault = lambda verb, resource, name: (
+        conflicts.pop() if verb == "create" and conflicts else None
+    )
+    with pytest.raises(NotFoundError):
+        await archive.store(b"x", "sha256:" + "a" * 64)
+    await archive.advance(version("1.1"), "d", [])
+    restored = await _archive(kube).restore()
+    assert restored is not None
+    assert restored.content_version is None
+    await archive.store(b"x", "sha256:" + "a" * 64)
+    assert [name for name in kube.names(CONFIG_MAPS) if name.endswith("-0")]
 
 
 async def test_the_last_ten_snapshots_are_kept_and_the_current_one_always() -> None:
