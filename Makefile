@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 CLUSTER ?= local
 ARGS ?=
 COMPILED := build/compiled
-# What needs nobody else's client; those see no difference that these tests do not.
-OWN_E2E := $(filter-out %/test_big_objects.py,$(filter-out tests/e2e/dataplane/test_clients_%,$(wildcard tests/e2e/dataplane/test_*.py)))
+# On the compiled request path: its own rules, and what goes over its sockets. Whole programs and
+# other people's clients meet it in the cluster suite, whose image is compiled.
+COMPILED_TESTS := tests/unit/dataplane $(patsubst %,tests/e2e/dataplane/test_%.py,backend_faults framing hostile_backend moved_bodies soak wire)
 STAMP := $(VENV)/.installed-$(shell cksum < requirements/dev.lock | cut -d' ' -f1)
 CHART_STAMP := $(VENV)/.installed-chart-$(shell cksum < requirements/bench.lock | cut -d' ' -f1)
 
@@ -43,7 +44,7 @@ $(COMPILED)/.made: $(STAMP) pyproject.toml dataplane/hatch_build.py $(shell find
 compiled: $(COMPILED)/.made ## Compile the request path, as the image has it (needs a C compiler)
 
 test-compiled: $(COMPILED)/.made ## Run the data plane's tests on the compiled request path (ARGS go to pytest)
-	BUCKETROUTE_EXPECT_COMPILED=1 PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/pytest tests/unit/dataplane $(OWN_E2E) $(ARGS)
+	BUCKETROUTE_EXPECT_COMPILED=1 PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/pytest $(COMPILED_TESTS) $(ARGS)
 
 lint: $(STAMP) ## Check format, style, types and layers
 	$(BIN)/ruff format --check .
