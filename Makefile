@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= local
 ARGS ?=
 COMPILED := build/compiled
+ON_COMPILED = PYTHONPATH=$(CURDIR)/$(COMPILED)
 # On the compiled request path: its own rules, and what goes over its sockets. Whole programs and
 # other people's clients meet it in the cluster suite, whose image is compiled.
 COMPILED_TESTS := tests/unit/dataplane $(patsubst %,tests/e2e/dataplane/test_%.py,backend_faults framing hostile_backend moved_bodies soak wire)
@@ -44,7 +45,7 @@ $(COMPILED)/.made: $(STAMP) pyproject.toml dataplane/hatch_build.py $(shell find
 compiled: $(COMPILED)/.made ## Compile the request path, as the image has it (needs a C compiler)
 
 test-compiled: $(COMPILED)/.made ## Run the data plane's tests on the compiled request path (ARGS go to pytest)
-	BUCKETROUTE_EXPECT_COMPILED=1 PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/pytest $(COMPILED_TESTS) $(ARGS)
+	BUCKETROUTE_EXPECT_COMPILED=1 $(ON_COMPILED) $(BIN)/pytest $(COMPILED_TESTS) $(ARGS)
 
 lint: $(STAMP) ## Check format, style, types and layers
 	$(BIN)/ruff format --check .
@@ -67,13 +68,13 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 
 bench-quick: $(CHART_STAMP) $(COMPILED)/.made ## Compare with nginx: 4 KiB and 64 MiB, about two minutes
-	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench quick $(ARGS)
+	$(ON_COMPILED) $(BIN)/python -m bench quick $(ARGS)
 
 bench-tls: $(CHART_STAMP) $(COMPILED)/.made ## The comparison with TLS on either side, four minutes
-	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench tls $(ARGS)
+	$(ON_COMPILED) $(BIN)/python -m bench tls $(ARGS)
 
 bench: $(CHART_STAMP) $(COMPILED)/.made ## The full comparison, about twenty minutes
-	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench full $(ARGS)
+	$(ON_COMPILED) $(BIN)/python -m bench full $(ARGS)
 
 bench-publish: $(CHART_STAMP) ## Have the README show a full run: RESULTS=bench/results/full-....json
 	$(BIN)/python -m bench publish $(RESULTS)
@@ -82,13 +83,13 @@ bench-control: $(STAMP) ## Time the operator in a local cluster, 100 to 10,000 r
 	PYTHON=$(CURDIR)/$(BIN)/python bench/control/run.sh $(ARGS)
 
 soak: $(COMPILED)/.made ## Mixed load with accidents on both sides, ten minutes; is anything left behind?
-	PYTHONPATH=$(CURDIR)/$(COMPILED):tests/support $(BIN)/python -m bench.soak $(ARGS)
+	$(ON_COMPILED):tests/support $(BIN)/python -m bench.soak $(ARGS)
 
 bench-login: $(COMPILED)/.made ## Time logins, and weigh 10,000 open sessions, about half a minute
-	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench.login $(ARGS)
+	$(ON_COMPILED) $(BIN)/python -m bench.login $(ARGS)
 
 bench-workers: $(COMPILED)/.made ## What several workers in a pod cost, beside one process, about two minutes
-	PYTHONPATH=$(CURDIR)/$(COMPILED) $(BIN)/python -m bench.workers $(ARGS)
+	$(ON_COMPILED) $(BIN)/python -m bench.workers $(ARGS)
 
 bench-start: $(STAMP) ## How soon the programs are ready, their memory and their images, two minutes
 	PYTHONPATH=tests/support $(BIN)/python -m bench.start $(ARGS)

@@ -58,12 +58,17 @@ class Manifest:
     def line_of(self, field: str) -> int:
         """The 1-based line where a field such as `spec.access[0]` begins, or its nearest parent."""
         node = place = self.node
-        for step in re.findall(r"[^.\[\]]+", field):
+        for step in field_steps(field):
             key, child = _child(node, step)
             if child is None:
                 break
             node, place = child, key or child
         return place.start_mark.line + 1
+
+
+def field_steps(field: str) -> list[str]:
+    """The names and indexes of a field path such as `spec.access[0].subjects`."""
+    return re.findall(r"[^.\[\]]+", field)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,10 @@ has the files may.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from bucketroute_cli.manifests import field_steps
 from bucketroute_operator.core.findings import Finding, Reason
 from bucketroute_operator.core.near_match import did_you_mean
 from bucketroute_operator.core.objects import ParsedObject
@@ -34,7 +34,7 @@ def names_of(objects: Iterable[ParsedObject]) -> Names:
 
 def reference_hint(finding: Finding, raw: Mapping[str, object], names: Names) -> str:
     """The hint to put behind the finding's message; `raw` is the object that it is about."""
-    steps = re.findall(r"[^.\[\]]+", finding.field)
+    steps = field_steps(finding.field)
     last_name = next((step for step in reversed(steps) if not step.isdigit()), "")
     kind = _KINDS.get((finding.reason, last_name))
     value = _value_at(raw, steps)

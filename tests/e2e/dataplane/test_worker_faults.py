@@ -54,6 +54,13 @@ class Pod:
             deadlines=SHORT,
         )
 
+    async def come_up(self, first: HeldConfig | None = None) -> None:
+        """Opens the pool, with a first configuration if any, and waits until all are up."""
+        self.pool.open()
+        if first is not None:
+            await self.pool.serve(first)
+        await self.pool.are_up.wait()
+
     def has(self, worker: int, does: str) -> None:
         """From its next start on."""
         (self.folder / f"{worker}.does").write_text(does)
@@ -138,15 +145,13 @@ async def test_nobody_listens_before_it_is_known_what_to_serve(tmp_path: Path) -
         await pod.pool.serve(await held("1.1", ONE))
         assert await pod.metric("workers") == 0
         assert not pod.pool.is_ready()
-        pod.pool.open()
-        await pod.pool.are_up.wait()
+        await pod.come_up()
         assert pod.pool.is_ready()
 
 
 async def test_without_a_configuration_they_listen_and_the_pod_is_not_ready(tmp_path: Path) -> None:
     async with running(tmp_path) as pod:
-        pod.pool.open()
-        await pod.pool.are_up.wait()
+        await pod.come_up()
         assert not pod.pool.is_ready()
         await pod.pool.serve(await held("1.1", ONE))
         assert pod.pool.is_ready()
@@ -173,9 +178,7 @@ async def test_no_older_configuration_is_served_once_one_worker_has_the_new_one(
 ) -> None:
     """Who cannot follow the others is replaced, and only then is the version acknowledged."""
     async with running(tmp_path, "serve", does) as pod:
-        pod.pool.open()
-        await pod.pool.serve(await held("1.1", ONE))
-        await pod.pool.are_up.wait()
+        await pod.come_up(await held("1.1", ONE))
         pod.has(2, "serve")
         await pod.pool.serve(await held("1.2", TWO))
         assert pod.served(1) == ["1.1", "1.2"]
@@ -189,9 +192,7 @@ async def test_a_new_worker_that_refuses_what_the_others_serve_does_not_listen(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as pod:
-        pod.pool.open()
-        await pod.pool.serve(await held("1.1", ONE))
-        await pod.pool.are_up.wait()
+        await pod.come_up(await held("1.1", ONE))
         pod.has(2, "refuse")
         pod.end(2)
         await pod.at_least("worker_restarts_total", 2)
@@ -205,9 +206,7 @@ async def test_a_configuration_waits_for_the_first_worker_when_there_is_none(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as pod:
-        pod.pool.open()
-        await pod.pool.serve(await held("1.1", ONE))
-        await pod.pool.are_up.wait()
+        await pod.come_up(await held("1.1", ONE))
         pod.pool.terminate()
         await pod.at_least("worker_restarts_total", 2)
         assert not pod.pool.is_ready()
@@ -242,9 +241,7 @@ async def test_a_pod_whose_worker_cannot_even_start_gives_up(tmp_path: Path, doe
 
 async def test_a_worker_that_ends_at_its_start_later_on_is_tried_again(tmp_path: Path) -> None:
     async with running(tmp_path) as pod:
-        pod.pool.open()
-        await pod.pool.serve(await held("1.1", ONE))
-        await pod.pool.are_up.wait()
+        await pod.come_up(await held("1.1", ONE))
         pod.has(2, "exit")
         pod.end(2)
         await pod.at_least("worker_restarts_total", 2)
@@ -264,8 +261,7 @@ async def test_workers_ask_for_keys_and_report_of_credentials(tmp_path: Path) ->
 async def test_scrapes_that_come_at_once_are_one_to_the_workers(tmp_path: Path) -> None:
     """Who reaches the metrics must not be able to flood what workers are led by."""
     async with running(tmp_path) as pod:
-        pod.pool.open()
-        await pod.pool.are_up.wait()
+        await pod.come_up()
         found = await asyncio.gather(*(pod.pool.exposed() for _ in range(10 * MAX_UNANSWERED)))
         assert b"bucketroute_dataplane_in_flight_requests 2.0" in found[-1]
         assert await pod.metric("worker_restarts_total") == 0
@@ -275,8 +271,7 @@ async def test_who_does_not_end_in_time_is_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(tmp_path, "serve", "deaf") as pod:
-        pod.pool.open()
-        await pod.pool.are_up.wait()
+        await pod.come_up()
     assert "worker 2 is killed: it did not end in time" in caplog.text
 
 
