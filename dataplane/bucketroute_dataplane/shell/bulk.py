@@ -5,8 +5,10 @@ plaintext on both legs; where that is not so, or the kernel refuses (a seccomp p
 is lost: the caller goes on copying. For the time of a move the transports of both sockets stand
 aside, the source's paused, the target's flushed.
 
-Readiness comes from one edge-triggered epoll instance, which the event loop watches. The sockets
-are duplicated, so that a descriptor which is closed meanwhile is never taken for its successor.
+Readiness comes from one epoll instance, which the event loop watches. A move waits for one side at
+a time, and once: bytes that arrive while the target is full wake nobody, and gather to larger
+pieces. The sockets are duplicated, so that a descriptor which is closed meanwhile is never taken
+for its successor.
 What this leans on in the transports of asyncio and uvloop is listed in
 `tests/unit/dataplane/test_event_loop_contract.py`.
 """
@@ -100,14 +102,20 @@ class BulkMover:
             self._epoll.close()
             self._epoll = None
 
-    def watch(self, move: Move, source: int, target: int) -> None:
+    def watch(self, move: Move, *descriptors: int) -> None:
+        """None of them is waited for yet. Raises: OSError."""
         if self._epoll is None:
             self._epoll = select.epoll()
             self._loop.add_reader(self._epoll.fileno(), self._on_ready)
-        readable = select.EPOLLIN | select.EPOLLRDHUP
-        for descriptor, events in ((source, readable), (target, select.EPOLLOUT)):
-            self._epoll.register(descriptor, events | select.EPOLLET)
+        for descriptor in descriptors:
+            self._epoll.register(descriptor, select.EPOLLONESHOT)
             self._moves[descriptor] = move
+
+    def wait_for(self, descriptor: int, *, is_source: bool) -> None:
+        """Its move takes one step once there is something to read, or room to write."""
+        assert self._epoll is not None
+        events = select.EPOLLIN | select.EPOLLRDHUP if is_source else select.EPOLLOUT
+        self._epoll.modify(descriptor, events | select.EPOLLONESHOT)
 
     def forget(self, *descriptors: int) -> None:
         for descriptor in descriptors:
@@ -133,14 +141,11 @@ class BulkMover:
         self._loop.call_soon(call)
 
     def _on_ready(self) -> None:
-        if self._epoll is None:
-            return
-        # Once for each, though both of its sockets may be ready.
-        ready = {self._moves.get(descriptor): None for descriptor, _ in self._epoll.poll(0)}
-        for move in ready:
-            if move is not None:
-                # A call each: what one exchange raises must not cost the others their edges.
-                self.soon(move.step)
+        # One in each call, for the loop calls again while another is ready: what the owner of this
+        # one raises costs the others nothing.
+        for descriptor, _ in self._epoll.poll(0, 1) if self._epoll is not None else ():
+            if (move := self._moves.get(descriptor)) is not None:
+                move.step()
 
 
 class Move:
@@ -196,40 +201,50 @@ class Move:
             return
         if is_for_source is None:
             self._mover.soon(self.step)
+        else:
+            side = self._source if is_for_source else self._target
+            self._mover.wait_for(side, is_source=is_for_source)
         # After a full turn, too: who has moved on has its time anew.
         owner.on_waiting(is_for_source=is_for_source is not False)
 
     def _move(self) -> bool | None:
         """Whether the source is waited for, or the target; None after a full turn.
 
-        Raises: _BrokenError, _RefusedError.
+        The pipe is emptied before it is filled again. A side that took or gave less than it was
+        asked for is waited for, rather than asked again in vain. Raises: _BrokenError,
+        _RefusedError.
         """
         assert self._pipe is not None
         out, into = self._pipe
         turn = 0
         while turn < TURN_BYTES:
-            filled = self._splice(self._source, into, self._unread) if self._unread else 0
-            self._unread -= filled
-            self._in_pipe += filled
+            asked = 0
             if not self._in_pipe:
-                return True
-            drained = self._splice(out, self._target, self._in_pipe)
+                asked = min(self._unread, PIPE_BYTES)
+                self._in_pipe = self._splice(self._source, into, asked, is_source=True)
+                self._unread -= self._in_pipe
+                if not self._in_pipe:
+                    return True
+            gave_less = self._in_pipe < asked
+            drained = self._splice(out, self._target, self._in_pipe, is_source=False)
             self._in_pipe -= drained
             self.moved += drained
             self._mover.moved_bytes += drained
             turn += drained
-            if not drained and not filled:
+            if self._in_pipe:
                 return False
-            if not self._unread and not self._in_pipe:
+            if gave_less or not self._unread:
                 return True
         return None
 
-    def _splice(self, source: int, target: int, count: int) -> int:
-        """What was moved now; 0 where either end would block."""
-        is_source = source == self._source
+    def _splice(self, source: int, target: int, count: int, *, is_source: bool) -> int:
+        """What was moved now; 0 where either end would block. `is_source`: whose end is at stake.
+
+        Raises: _BrokenError, _RefusedError.
+        """
+        assert self._mover.splice is not None
         try:
-            assert self._mover.splice is not None
-            moved = self._mover.splice(source, target, min(count, PIPE_BYTES), flags=_FLAGS)
+            moved = self._mover.splice(source, target, count, flags=_FLAGS)
         except BlockingIOError:
             return 0
         except OSError as exc:

@@ -142,6 +142,26 @@ async def test_a_slow_side_is_waited_for(bench: Bench, is_slow_writer: bool) -> 
     assert await bench.ended() == ["moved"]
 
 
+async def test_bytes_that_come_while_the_target_is_full_wake_nobody(bench: Bench) -> None:
+    calls = []
+
+    def counted(source: int, target: int, count: int, /, *, flags: int) -> int:
+        calls.append(count)
+        return os.splice(source, target, count, flags=flags)
+
+    count = 24 * MiB
+    data = PATTERN * (count // len(PATTERN) + 1)
+    bench.begin(count, counted)
+    sending = asyncio.ensure_future(bench.source.send(data[:count]))
+    await until(lambda: bench.owner.waits and bench.owner.waits[-1] is False)
+    before = len(calls)
+    await asyncio.sleep(0.05)  # the source's buffers fill up meanwhile
+    assert len(calls) == before
+    assert await bench.target.receive(count) == data[:count]
+    await sending
+    assert await bench.ended() == ["moved"]
+
+
 # -- ends ----------------------------------------------------------------------------------------
 
 
