@@ -12,7 +12,9 @@ from typing import Any
 
 from bench.scenarios import Measure, Scenario, Tls
 
-FORMAT = 1
+FORMAT = 2
+
+_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
 
 
 class RecordError(Exception):
@@ -24,6 +26,8 @@ class Machine:
     cpu_count: int
     cpu: str
     system: str
+    congestion_control: str
+    """TCP's, as everything here has it: one that paces costs twice as much, even over loopback."""
     python: str
 
     @classmethod
@@ -40,11 +44,13 @@ class Machine:
             cpu_count=os.cpu_count() or 1,
             cpu=model,
             system=f"{platform.system()} {platform.release()}",
+            congestion_control=_CONGESTION_CONTROL.read_text().strip(),
             python=platform.python_version(),
         )
 
     def __str__(self) -> str:
-        return f"{self.cpu_count} x {self.cpu}, {self.system}, Python {self.python}"
+        system = f"{self.system}, TCP {self.congestion_control}"
+        return f"{self.cpu_count} x {self.cpu}, {system}, Python {self.python}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

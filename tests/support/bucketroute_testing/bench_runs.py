@@ -12,7 +12,13 @@ SMALL = Scenario(method="GET", size_bytes=4 * KiB, concurrency=16)
 RUN = Run(
     matrix="full",
     ended=datetime(2026, 11, 26, 1, 45, tzinfo=UTC),
-    machine=Machine(cpu_count=2, cpu="AMD EPYC", system="Linux 6.18", python="3.11.7"),
+    machine=Machine(
+        cpu_count=2,
+        cpu="AMD EPYC",
+        system="Linux 6.18",
+        congestion_control="cubic",
+        python="3.11.7",
+    ),
     is_compiled=True,
     rounds=3,
     load_average=1.5,

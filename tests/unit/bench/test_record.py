@@ -53,7 +53,7 @@ def test_markdown_tells_the_machine_each_row_and_each_goal() -> None:
     record = full_record(goals=FULL_GOALS)
     text = markdown(record)
     assert text.startswith(
-        "2026-11-26 01:45 UTC; 2 x AMD EPYC, Linux 6.18, Python 3.11.7; request "
+        "2026-11-26 01:45 UTC; 2 x AMD EPYC, Linux 6.18, TCP cubic, Python 3.11.7; request "
     )
     assert "| GET 4 KiB c16 | envoy | 500 |" in text
     assert "| 3.00 (3.00 to 3.00) | 50 |" in text
