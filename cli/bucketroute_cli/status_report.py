@@ -8,7 +8,14 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-_ORDER = ("Accepted", "ResolvedRefs", "Exported", "Programmed", "CredentialReady")
+_ORDER = (
+    "Accepted",
+    "ResolvedRefs",
+    "Exported",
+    "Programmed",
+    "CredentialReady",
+    "BucketFound",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,8 @@ class DataplaneSettings:
     drain_seconds: what requests in flight may still take after that.
     admin_host: where probes and metrics have a listener of their own; None has them, like the
         probes, on the S3 listener, which is right on a laptop and tells clients too much in a pod.
-    prefetch_credentials: whether a new route's credentials are fetched before its first request;
-        a gateway does, so that its status tells whether they can be had.
+    prefetch_credentials: whether a new route's credentials are fetched before its first request,
+        and its bucket asked for; a gateway does, so that its status tells whether it can be used.
     denied_addresses: what no backend's name may resolve to, whatever its class allows; in a pod
         the API server's Service, as kubelet tells it.
     workers: how many processes of this kind share the port, and the limits of each route.

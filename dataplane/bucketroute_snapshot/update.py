@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from hashlib import sha256
 from typing import Self
 
@@ -27,6 +28,16 @@ CONTENT_TYPE = "application/x-ndjson"
 NO_SECRETS = b"null\n"
 
 _MAX_VERSION_LENGTH = 64
+
+
+class BucketState(Enum):
+    """What a data plane reports of a backend's bucket. FORBIDDEN: the backend does not tell, since
+    its credentials may not list it. UNKNOWN: it was not asked, or did not answer."""
+
+    FOUND = "Found"
+    NOT_FOUND = "NotFound"
+    FORBIDDEN = "Forbidden"
+    UNKNOWN = "Unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

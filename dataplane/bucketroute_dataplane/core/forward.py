@@ -17,6 +17,7 @@ from bucketroute_dataplane.core.headers import forwarded_headers
 from bucketroute_dataplane.core.messages import Header, UpstreamRequest
 from bucketroute_dataplane.core.names import encode_key, encode_query_value
 from bucketroute_dataplane.core.operations import BodyMode, Level, Operation
+from bucketroute_dataplane.core.resolve import BackendTarget
 from bucketroute_dataplane.core.sigv4 import (
     EMPTY_SHA256,
     SigningCredentials,
@@ -97,7 +98,7 @@ def copy_source_value(source: CopySourcePlan) -> bytes:
 
 
 def sign(
-    plan: ForwardPlan,
+    target: BackendTarget,
     outgoing: Outgoing,
     *,
     credentials: Credentials | Unsigned,
@@ -105,10 +106,9 @@ def sign(
     keys: SigningKeys,
 ) -> UpstreamRequest:
     """The request as it goes on the wire; unsigned only where the backend says so."""
-    target = plan.target
     headers = list(outgoing.headers)
     if not isinstance(credentials, Unsigned):
-        headers += _signature(plan, outgoing, credentials, amz_date, keys)
+        headers += _signature(target, outgoing, credentials, amz_date, keys)
     headers += UNSIGNED_HEADERS
     return UpstreamRequest(
         method=outgoing.method,
@@ -121,7 +121,7 @@ def sign(
 
 
 def _signature(
-    plan: ForwardPlan,
+    target: BackendTarget,
     outgoing: Outgoing,
     credentials: Credentials,
     amz_date: bytes,
@@ -133,7 +133,7 @@ def _signature(
             method=outgoing.method,
             raw_path=outgoing.path,
             canonical_query=outgoing.query,
-            headers=[(b"host", plan.target.host), *outgoing.headers],
+            headers=[(b"host", target.host), *outgoing.headers],
             payload_hash=outgoing.payload_hash,
         ),
         credentials=SigningCredentials(
@@ -141,7 +141,7 @@ def _signature(
             secret_access_key=credentials.secret_access_key.reveal(),
             session_token=token.reveal() if token is not None else None,
         ),
-        region=plan.target.backend.region.encode(),
+        region=target.backend.region.encode(),
         amz_date=amz_date,
         keys=keys,
     )

@@ -8,7 +8,8 @@ from typing import assert_never
 
 from bucketroute_dataplane.core.backend_credentials import UNSIGNED, Credentials, Unsigned
 from bucketroute_dataplane.core.errors import BackendUnavailableError, s3_error
-from bucketroute_dataplane.shell.credential_events import CredentialKey
+from bucketroute_dataplane.shell.bucket_checks import BucketChecks
+from bucketroute_dataplane.shell.credential_events import CredentialKey, key_of
 from bucketroute_dataplane.shell.credential_health import (
     NOT_NEEDED,
     SECRET_MISSING,
@@ -25,6 +26,7 @@ from bucketroute_snapshot import (
     UnsignedAuth,
     WebIdentityAuth,
 )
+from bucketroute_snapshot.update import BucketState
 
 # How long the operator takes to hand out secrets after a data plane has come up without it.
 SECRET_RETRY_AFTER_SECONDS = 5
@@ -36,26 +38,35 @@ NO_SECRETS_MESSAGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteHealth:
-    """One entry of the report to the operator: `namespace/name`, True/False/Unknown, and why."""
+    """One entry of the report to the operator: `namespace/name`; True/False/Unknown of its
+    credentials, and why; what is known of its backend's bucket."""
 
     route: str
     state: str
     code: str
     at: float | None
+    bucket: str = BucketState.UNKNOWN.value
 
 
 class BackendCredentials:
     """The one place that requests ask for credentials.
 
-    `health` must be an observer of `cache`. Nothing here ever stands for "not yet": a backend is
-    unsigned only where its auth says so. A sidecar is never sent any Secret.
+    `health` must be an observer of `cache`; `buckets` is None where nobody asks for them. Nothing
+    here ever stands for "not yet": a backend is unsigned only where its auth says so. A sidecar is
+    never sent any Secret.
     """
 
     def __init__(
-        self, *, cache: CredentialCache, health: CredentialHealth, is_sidecar: bool = False
+        self,
+        *,
+        cache: CredentialCache,
+        health: CredentialHealth,
+        buckets: BucketChecks | None = None,
+        is_sidecar: bool = False,
     ) -> None:
         self._cache = cache
         self._health = health
+        self._buckets = buckets
         self._is_sidecar = is_sidecar
         self._static: Mapping[tuple[str, str], Credentials] = {}
         self._routes: Sequence[Route] = ()
@@ -69,7 +80,7 @@ class BackendCredentials:
         auth = backend.auth
         match auth:
             case WebIdentityAuth():
-                return self._cache.peek(self._keys.get(id(backend)) or _key(backend, auth))
+                return self._cache.peek(self._keys.get(id(backend)) or key_of(backend, auth))
             case StaticAuth():
                 return self._static.get((auth.namespace, auth.secret_name))
             case UnsignedAuth():
@@ -88,7 +99,7 @@ class BackendCredentials:
             return known
         auth = backend.auth
         if isinstance(auth, WebIdentityAuth):
-            return await self._cache.get(_key(backend, auth))
+            return await self._cache.get(key_of(backend, auth))
         assert isinstance(auth, StaticAuth)
         if self._is_sidecar:
             raise s3_error("ServiceUnavailable", NO_SECRETS_MESSAGE)
@@ -127,7 +138,7 @@ class BackendCredentials:
                 changed.append(route)
             if backend is not None and isinstance(backend.auth, WebIdentityAuth):
                 known = self._keys.get(id(backend))
-                keys[id(backend)] = key = known or _key(backend, backend.auth)
+                keys[id(backend)] = key = known or key_of(backend, backend.auth)
                 used.add(key)
             yield
 
@@ -140,15 +151,21 @@ class BackendCredentials:
         return commit
 
     def health(self) -> Iterator[RouteHealth]:
-        """How things stand for every route that has a backend, in the order of the routes."""
+        """How things stand for every route that has a backend, in the order of the routes; but for
+        those whose bucket is being asked for, so that all is told of them at once."""
         for route in self._routes:
-            if route.backend is not None:
-                health = self._backend_health(route.backend)
+            backend, buckets = route.backend, self._buckets
+            if backend is None:
+                continue
+            bucket = BucketState.UNKNOWN if buckets is None else buckets.state_of(backend)
+            if bucket is not None:
+                health = self._backend_health(backend)
                 yield RouteHealth(
                     route=f"{route.namespace}/{route.name}",
                     state=health.state.value,
                     code=health.code,
                     at=health.at,
+                    bucket=bucket.value,
                 )
 
     async def close(self) -> None:
@@ -162,9 +179,5 @@ class BackendCredentials:
 
     def _backend_health(self, backend: Backend) -> KeyHealth:
         if isinstance(backend.auth, WebIdentityAuth):
-            return self._health.of(self._keys.get(id(backend)) or _key(backend, backend.auth))
+            return self._health.of(self._keys.get(id(backend)) or key_of(backend, backend.auth))
         return NOT_NEEDED if self.peek(backend) is not None else SECRET_MISSING
-
-
-def _key(backend: Backend, auth: WebIdentityAuth) -> CredentialKey:
-    return CredentialKey(auth, backend.region)

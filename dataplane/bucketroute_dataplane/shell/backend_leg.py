@@ -77,7 +77,7 @@ class BackendLeg:
         self, plan: ForwardPlan, outgoing: Outgoing, credentials: Credentials | Unsigned
     ) -> UpstreamRequest:
         return sign(
-            plan,
+            plan.target,
             outgoing,
             credentials=credentials,
             amz_date=self.services.amz_date(),

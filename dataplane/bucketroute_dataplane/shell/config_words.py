@@ -32,13 +32,20 @@ def report_entry(health: RouteHealth) -> dict[str, object]:
         "state": health.state,
         "code": health.code,
         "at": health.at,
+        "bucket": health.bucket,
     }
 
 
 def report_entries(content: bytes) -> list[RouteHealth]:
     """Those of a report. Raises: ValueError, KeyError or TypeError if it is none."""
     return [
-        RouteHealth(route=item["route"], state=item["state"], code=item["code"], at=item["at"])
+        RouteHealth(
+            route=item["route"],
+            state=item["state"],
+            code=item["code"],
+            at=item["at"],
+            bucket=item["bucket"],
+        )
         for item in json.loads(content)["credentials"]
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bucketroute_dataplane.core.sts import ExchangeFailure
-from bucketroute_snapshot import WebIdentityAuth
+from bucketroute_snapshot import Backend, WebIdentityAuth
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,11 @@ class CredentialKey:
 
     def __hash__(self) -> int:
         return self._hash
+
+
+def key_of(backend: Backend, auth: WebIdentityAuth) -> CredentialKey:
+    """`auth` is the backend's."""
+    return CredentialKey(auth, backend.region)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

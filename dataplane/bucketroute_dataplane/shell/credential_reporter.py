@@ -73,7 +73,7 @@ class CredentialReporter:
         self._changed.set()
 
     def changed(self) -> None:
-        """To be called after each swap: routes come and go with it."""
+        """To be called after each swap, as routes come and go with it, and for news of buckets."""
         self._changed.set()
 
     async def run(self) -> None:

@@ -58,6 +58,7 @@ async def _serve(settings: PodSettings) -> None:
         if sidecar is None:
             store.subscribe(lambda _index, _secrets: reporter.changed())
             services.issuer_keys.repoll = repoll(channel.ask_now, store)
+            services.buckets.on_news = reporter.changed
             work.append(reporter.run())
         async with asyncio.TaskGroup() as group:
             followers = [group.create_task(follower) for follower in work]

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 from base64 import b64decode
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,6 +27,7 @@ from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.addresses import Resolver
 from bucketroute_dataplane.shell.app import admin_app, probes_app
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
+from bucketroute_dataplane.shell.bucket_checks import BucketChecks, ask_for_bucket
 from bucketroute_dataplane.shell.checked_transport import CheckedTransport
 from bucketroute_dataplane.shell.clock import SystemClock
 from bucketroute_dataplane.shell.credential_events import CredentialObserver
@@ -84,8 +85,16 @@ async def dataplane(
     jwks = JwksClient(clock=clock, transport_factory=transports)
     health = CredentialHealth()
     exchanger = WebIdentityExchanger(tokens=TokenFile(settings.token_file), sts=sts, clock=clock)
+    buckets = BucketChecks(
+        lambda target: ask_for_bucket(services, target),
+        has_credentials=lambda backend: services.credentials.peek(backend) is not None,
+        clock=perf_counter,
+    )
     cache = CredentialCache(
-        exchanger=exchanger, clock=clock, jitter=random.random, observers=[health, *observers]
+        exchanger=exchanger,
+        clock=clock,
+        jitter=random.random,
+        observers=[health, buckets, *observers],
     )
     issuer_keys = IssuerKeys(jwks, clock=clock)
     ring = SealingRing((), os.urandom)
@@ -95,7 +104,9 @@ async def dataplane(
         store=store,
         watchdog=watchdog,
         pools=pools,
-        credentials=BackendCredentials(cache=cache, health=health, is_sidecar=sidecar is not None),
+        credentials=BackendCredentials(
+            cache=cache, health=health, buckets=buckets, is_sidecar=sidecar is not None
+        ),
         metrics=Metrics(
             dropped_lines=lambda: writer.dropped_lines, moved_bytes=lambda: pools.moved_bytes
         ),
@@ -106,16 +117,18 @@ async def dataplane(
         issuer_keys=issuer_keys,
         trust=_trust(ClassSettings(name="", region=""), ring, issuer_keys),
         access_log=AccessLog(writer.write, now=time),
+        buckets=buckets,
         sidecar=sidecar,
     )
     _follow_snapshots(services, sts, jwks)
-    sweeper = asyncio.create_task(watchdog.run())
+    tasks = [asyncio.create_task(watchdog.run()), asyncio.create_task(buckets.run())]
     try:
         yield services
     finally:
-        sweeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeper
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         services.access_log.flush()
         await asyncio.to_thread(writer.close)
         services.pools.close()
@@ -139,10 +152,16 @@ def _follow_snapshots(services: Services, sts: StsClient, jwks: JwksClient) -> N
         services.metrics.snapshot_swaps += 1
 
     def prepare(index: RouteIndex) -> Generator[None, None, Commit]:
+        is_prefetching = services.settings.prefetch_credentials
         routes = [entry.route for entry in index.entries]
-        return services.credentials.prepare_routes(
-            routes, prefetch=services.settings.prefetch_credentials
-        )
+        take_up = yield from services.credentials.prepare_routes(routes, prefetch=is_prefetching)
+        check = yield from services.buckets.prepare(index.entries if is_prefetching else ())
+
+        def commit() -> Iterable[None]:
+            check()
+            return take_up()
+
+        return commit
 
     services.store.subscribe(apply)
     services.store.prepare_by(prepare)

@@ -14,6 +14,7 @@ from bucketroute_dataplane.core.sigv4 import SigningKeys, format_amz_date
 from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
+from bucketroute_dataplane.shell.bucket_checks import BucketChecks
 from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.limits import BufferBudget, RouteLimits
 from bucketroute_dataplane.shell.metrics import Metrics
@@ -41,6 +42,7 @@ class Services:
     issuer_keys: IssuerKeys
     trust: Trust
     access_log: AccessLog
+    buckets: BucketChecks
     sidecar: Sidecar | None = None
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
     inbound_keys: SigningKeys = field(default_factory=SigningKeys)

@@ -70,6 +70,7 @@ async def _serve(settings: PodSettings, seat: Seat) -> None:
     log = LineWriter(turn=LogTurn(seat.log_turn))
     async with dataplane(settings.dataplane, store, observers=(reporter,), log=log) as services:
         services.issuer_keys.repoll = repoll(lambda: link.hint(Kind.FRESH), store)
+        services.buckets.on_news = reporter.changed
         server = DataplaneServer(services)
         async with asyncio.TaskGroup() as group:
             work = [group.create_task(_follow(link, stop)), group.create_task(reporter.run())]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bucketroute_operator.core.compilation import BackendResult, RouteResult
 from bucketroute_operator.core.data_planes import DataPlane
 from bucketroute_operator.core.findings import Condition
-from bucketroute_operator.core.rollout import Outcome
+from bucketroute_operator.core.rollout import NOT_ASKED, Outcome
 
 Status = Mapping[str, object]
 
@@ -30,6 +30,7 @@ class RouteOutcome:
     result: RouteResult
     programmed: Outcome
     credential_ready: Outcome
+    bucket_found: Outcome = NOT_ASKED
     awaits_credentials: bool = False
     version: str = ""
     endpoint: str = ""
@@ -61,6 +62,7 @@ def route_status(outcome: RouteOutcome, before: Status, now: str) -> dict[str, o
         **dict(compiled),
         "Programmed": outcome.programmed,
         "CredentialReady": outcome.credential_ready,
+        "BucketFound": outcome.bucket_found,
     }
     outcomes["Ready"] = _ready(outcomes, awaits_credentials=outcome.awaits_credentials)
     status: dict[str, object] = {
@@ -128,6 +130,8 @@ def _ready(outcomes: Mapping[str, Outcome], *, awaits_credentials: bool) -> Outc
     credential = outcomes["CredentialReady"]
     if credential.status == "False" or (credential.status == "Unknown" and awaits_credentials):
         return credential
+    if outcomes["BucketFound"].status == "False":
+        return outcomes["BucketFound"]
     return Outcome(status="True", reason="Ready", message="The route can be used.")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bucketroute_operator.core.delta import Rendering, RouteKey
 from bucketroute_snapshot import Snapshot
-from bucketroute_snapshot.update import ConfigVersion
+from bucketroute_snapshot.update import BucketState, ConfigVersion
 
 # A publication that loses more than this is held: an API server that lost its objects, or a
 # policy changed by mistake, should not take every bucket away within a second.
@@ -51,10 +51,12 @@ def route_versions(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialState:
-    """What one pod says of one route: `status` is True, False or Unknown; `code` is a reason."""
+    """What one pod says of one route: `status` is True, False or Unknown; `code` is a reason;
+    `bucket` is what it knows of the backend's bucket."""
 
     status: str
     code: str
+    bucket: BucketState = BucketState.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,34 @@ _SAID = {
     "its trust policy with the gateway's subject and the class's audience.",
     "Unknown": "The STS has not decided yet.",
 }
+
+
+NOT_ASKED = Outcome(
+    status="Unknown", reason="NotAsked", message="No data plane has asked the backend yet."
+)
+_BUCKETS = {
+    BucketState.NOT_FOUND: Outcome(
+        status="False",
+        reason="BackendBucketNotFound",
+        message="The backend has no such bucket. Compare the backend's bucket, endpoint and region "
+        "or create the bucket: it is looked for every 30 seconds.",
+    ),
+    BucketState.FOUND: Outcome(
+        status="True", reason="BucketFound", message="The backend has the bucket."
+    ),
+    BucketState.FORBIDDEN: Outcome(
+        status="Unknown",
+        reason="ListForbidden",
+        message="The backend does not tell: the credentials may not list the bucket.",
+    ),
+    BucketState.UNKNOWN: NOT_ASKED,
+}
+
+
+def bucket_found(route: str, pods: Iterable[PodState]) -> Outcome:
+    """What any ready pod has seen counts for more than that others could not see."""
+    said = {pod.credentials[route].bucket for pod in pods if route in pod.credentials}
+    return next((outcome for word, outcome in _BUCKETS.items() if word in said), NOT_ASKED)
 
 
 def synced(fleet: Fleet, having_count: int, rejecting_count: int, *, is_held: bool) -> Outcome:

@@ -35,6 +35,7 @@ from bucketroute_snapshot.update import (
     REPORT_PATH,
     SCHEMA_HEADER,
     VERSION_HEADER,
+    BucketState,
     ConfigVersion,
 )
 
@@ -254,10 +255,20 @@ def _rejected(body: dict[str, Any]) -> dict[str, str]:
 
 def _credentials(body: dict[str, Any]) -> dict[str, CredentialState]:
     return {
-        item["route"]: CredentialState(status=item["state"], code=_code(item.get("code")))
+        item["route"]: CredentialState(
+            status=item["state"], code=_code(item.get("code")), bucket=_bucket(item)
+        )
         for item in _items(body, "credentials")
         if _text(item, "state") in _STATES
     }
+
+
+def _bucket(item: dict[str, Any]) -> BucketState:
+    """UNKNOWN from a data plane that is older, or so much newer that it has other words."""
+    try:
+        return BucketState(item.get("bucket"))
+    except ValueError:
+        return BucketState.UNKNOWN
 
 
 def _items(body: dict[str, Any], name: str) -> list[dict[str, Any]]:

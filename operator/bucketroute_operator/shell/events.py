@@ -14,7 +14,7 @@ from bucketroute_operator.shell.kube_api import EVENTS, Json, Kube, KubeError
 
 log = logging.getLogger("bucketroute.operator.events")
 
-_TOLD = ("Accepted", "ResolvedRefs", "Exported", "Programmed", "CredentialReady")
+_TOLD = ("Accepted", "ResolvedRefs", "Exported", "Programmed", "CredentialReady", "BucketFound")
 _PER_SECOND = 5.0
 _BURST = 50.0
 _REPEATED_AFTER_SECONDS = 300.0

@@ -22,6 +22,7 @@ from bucketroute_operator.core.rollout import (
     PROGRAMMED,
     Fleet,
     Outcome,
+    bucket_found,
     credential_ready,
     programmed,
     synced,
@@ -114,6 +115,7 @@ class StatusView:
             result=result,
             programmed=outcome,
             credential_ready=credential,
+            bucket_found=self._bucket(key, view, before),
             awaits_credentials=is_untold
             and self._credentials_due_seconds(key, view) > 0
             and not _was_ready(before, result.metadata.generation),
@@ -172,10 +174,16 @@ class StatusView:
         if key not in view.needs_role:
             return NOT_NEEDED
         outcome = credential_ready("/".join(key), view.fleet.heard)
-        if outcome.status != "Unknown" or not self._is_warming_up():
-            return outcome
-        was = condition_of(before, "CredentialReady")
-        if was is None:
+        return self._or_as_before(outcome, "CredentialReady", before)
+
+    def _bucket(self, key: RouteKey, view: ClassView, before: Status) -> Outcome:
+        outcome = bucket_found("/".join(key), view.fleet.heard)
+        return self._or_as_before(outcome, "BucketFound", before)
+
+    def _or_as_before(self, outcome: Outcome, kind: str, before: Status) -> Outcome:
+        """A new leader goes on with what was said, until its data planes have had time to speak."""
+        was = condition_of(before, kind)
+        if outcome.status != "Unknown" or was is None or not self._is_warming_up():
             return outcome
         return Outcome(
             status=str(was["status"]), reason=str(was["reason"]), message=str(was["message"])

@@ -54,7 +54,14 @@ def test_the_route_says_that_everything_holds(
     found = bucketroute.cluster.get("bucketroute", reports, team)
     generation = found["metadata"]["generation"]
     conditions = {item["type"]: item for item in found["status"]["conditions"]}
-    for kind in ("Accepted", "ResolvedRefs", "Programmed", "CredentialReady", "Ready"):
+    for kind in (
+        "Accepted",
+        "ResolvedRefs",
+        "Programmed",
+        "CredentialReady",
+        "BucketFound",
+        "Ready",
+    ):
         assert conditions[kind]["status"] == "True", conditions
         assert conditions[kind]["observedGeneration"] == generation
 
@@ -124,3 +131,26 @@ def test_a_wrong_role_shows_in_status_and_to_the_client_and_is_repaired_without_
         "bucketroute", "wrong", team, is_now=("Ready", "True"), seconds=CREDENTIAL_SECONDS
     )
     assert reporter.run("upload", "upload", BUCKET="wrong", KEY=KEY).value()["etag"]
+
+
+def test_a_bucket_that_the_backend_does_not_have_shows_in_status(
+    bucketroute: Installation, team: str
+) -> None:
+    cluster = bucketroute.cluster
+    cluster.apply(route("misspelt", team, bucket=f"{BACKEND_BUCKET}-misspelt"))
+    condition = cluster.await_condition(
+        "bucketroute",
+        "misspelt",
+        team,
+        is_now=("BucketFound", "False"),
+        seconds=CREDENTIAL_SECONDS,
+    )
+    assert condition["reason"] == "BackendBucketNotFound"
+    said = cluster.conditions("bucketroute", "misspelt", team)
+    assert (said["Ready"]["status"], said["Ready"]["reason"]) == ("False", condition["reason"])
+    assert said["CredentialReady"]["status"] == "True"
+
+    cluster.apply(route("misspelt", team))
+    cluster.await_condition(
+        "bucketroute", "misspelt", team, is_now=("Ready", "True"), seconds=CREDENTIAL_SECONDS
+    )

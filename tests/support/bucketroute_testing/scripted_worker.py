@@ -37,7 +37,15 @@ _BEHAVIOURS = {
     "deaf": "does not hear SIGTERM",
 }
 REPORT = {
-    "credentials": [{"route": "team-a/one", "state": "False", "code": "AccessDenied", "at": 1.0}]
+    "credentials": [
+        {
+            "route": "team-a/one",
+            "state": "False",
+            "code": "AccessDenied",
+            "at": 1.0,
+            "bucket": "Unknown",
+        }
+    ]
 }
 
 

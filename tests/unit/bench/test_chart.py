@@ -55,7 +55,9 @@ def test_a_run_without_nginx_has_no_chart() -> None:
 
 def test_the_caption_tells_date_and_machine() -> None:
     caption = chart_of(full_record()).caption
-    assert caption.startswith("2026-11-26 01:45 UTC; 2 x AMD EPYC, Linux 6.18, TCP cubic, Python 3.11.7")
+    assert caption.startswith(
+        "2026-11-26 01:45 UTC; 2 x AMD EPYC, Linux 6.18, TCP cubic, Python 3.11.7"
+    )
 
 
 def test_a_chart_names_the_content_that_it_was_drawn_from(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from bucketroute_operator.core.conditions import (
 )
 from bucketroute_operator.core.findings import Condition, ConditionType, ObjectRef, Reason
 from bucketroute_operator.core.resources import Metadata
-from bucketroute_operator.core.rollout import NOT_NEEDED, PROGRAMMED, Outcome
+from bucketroute_operator.core.rollout import NOT_ASKED, NOT_NEEDED, PROGRAMMED, Outcome
 from bucketroute_snapshot import RouteState
 
 EARLIER, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
 PENDING = Outcome(status="False", reason="Pending", message="Not yet.")
 REFUSED = Outcome(status="False", reason="AccessDenied", message="No.")
 UNKNOWN = Outcome(status="Unknown", reason="NotTried", message="Not yet.")
+NO_BUCKET = Outcome(status="False", reason="BackendBucketNotFound", message="There is none.")
 
 
 def _condition(kind: ConditionType, status: bool | None, reason: Reason) -> Condition:
@@ -45,6 +46,7 @@ def _outcome(
     *conditions: Condition,
     programmed: Outcome = PROGRAMMED,
     credential: Outcome = NOT_NEEDED,
+    bucket: Outcome = NOT_ASKED,
     awaits_credentials: bool = False,
     generation: int = 3,
 ) -> RouteOutcome:
@@ -60,6 +62,7 @@ def _outcome(
         result=result,
         programmed=programmed,
         credential_ready=credential,
+        bucket_found=bucket,
         awaits_credentials=awaits_credentials,
         version="1.2",
     )
@@ -79,6 +82,12 @@ def _outcome(
         (_outcome(ACCEPTED, DANGLING, programmed=PENDING), "False", "BackendNotFound"),
         (_outcome(ACCEPTED, RESOLVED, programmed=PENDING), "False", "Pending"),
         (_outcome(ACCEPTED, RESOLVED, credential=REFUSED), "False", "AccessDenied"),
+        (
+            _outcome(ACCEPTED, RESOLVED, credential=REFUSED, bucket=NO_BUCKET),
+            "False",
+            "AccessDenied",
+        ),
+        (_outcome(ACCEPTED, RESOLVED, bucket=NO_BUCKET), "False", "BackendBucketNotFound"),
     ],
     ids=[
         "all-true",
@@ -88,6 +97,8 @@ def _outcome(
         "first-failure-counts",
         "not-programmed",
         "refused-by-the-sts",
+        "refused-by-the-sts-now",
+        "no-such-bucket",
     ],
 )
 def test_ready_is_the_first_failure_or_true(

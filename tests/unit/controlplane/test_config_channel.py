@@ -22,7 +22,7 @@ from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
 from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_operator.core.delta import full_update, render
 from bucketroute_snapshot import Secret, SnapshotSecrets
-from bucketroute_snapshot.update import NO_SECRETS
+from bucketroute_snapshot.update import NO_SECRETS, BucketState
 from bucketroute_testing.clock import FakeClock
 from bucketroute_testing.config_channel import OperatorEnd, RecordingTarget
 from bucketroute_testing.operator_objects import route, service_account, snapshot, version
@@ -333,6 +333,28 @@ def _said(operator: OperatorEnd) -> dict[str, str]:
     state = operator.channel.state_of("pod-1")
     assert state is not None
     return {name: said.status for name, said in state.credentials.items()}
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [
+        ({"bucket": "NotFound"}, BucketState.NOT_FOUND),
+        ({}, BucketState.UNKNOWN),
+        ({"bucket": "Haunted"}, BucketState.UNKNOWN),
+        ({"bucket": ["Found"]}, BucketState.UNKNOWN),
+    ],
+    ids=["told", "an older data plane", "a newer one", "nonsense"],
+)
+async def test_a_report_tells_of_buckets(
+    operator: OperatorEnd, said: dict[str, object], understood: BucketState
+) -> None:
+    operator.publish("1.1", ONE)
+    entry = {"route": "team-a/one", "state": "True", "code": "Exchanged", "at": 1, **said}
+    async with operator.client() as client:
+        await client.post("/v1/report", {"credentials": [entry]})
+    state = operator.channel.state_of("pod-1")
+    assert state is not None
+    assert state.credentials["team-a/one"].bucket is understood
 
 
 async def test_a_report_names_only_routes_that_are_published(operator: OperatorEnd) -> None:

@@ -7,6 +7,7 @@ from bucketroute_operator.core.rollout import (
     CredentialState,
     Fleet,
     PodState,
+    bucket_found,
     credential_ready,
     is_mass_removal,
     lost_routes,
@@ -14,6 +15,7 @@ from bucketroute_operator.core.rollout import (
     route_versions,
     synced,
 )
+from bucketroute_snapshot.update import BucketState
 from bucketroute_testing.operator_objects import route, snapshot, version
 
 ROUTE = "team-a/reports"
@@ -91,6 +93,28 @@ def test_credentials_are_as_ready_as_the_worst_pod_says(
     said: list[tuple[str, str]], expected: tuple[str, str]
 ) -> None:
     outcome = credential_ready(ROUTE, _saying(*said))
+    assert (outcome.status, outcome.reason) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ([], ("Unknown", "NotAsked")),
+        ([BucketState.UNKNOWN], ("Unknown", "NotAsked")),
+        ([BucketState.FOUND, BucketState.UNKNOWN], ("True", "BucketFound")),
+        ([BucketState.FOUND, BucketState.NOT_FOUND], ("False", "BackendBucketNotFound")),
+        ([BucketState.FORBIDDEN, BucketState.UNKNOWN], ("Unknown", "ListForbidden")),
+    ],
+    ids=["nobody-said", "not-asked", "a-new-pod", "gone-since", "forbidden"],
+)
+def test_what_a_pod_has_seen_of_the_bucket_counts(
+    seen: list[BucketState], expected: tuple[str, str]
+) -> None:
+    pods = [
+        PodState(credentials={ROUTE: CredentialState(status="True", code="Exchanged", bucket=word)})
+        for word in seen
+    ]
+    outcome = bucket_found(ROUTE, pods)
     assert (outcome.status, outcome.reason) == expected
 
 

@@ -188,7 +188,7 @@ def ordinary_head(asked: RequestHead, plan: ForwardPlan, credentials: Credential
     else:
         outgoing = compose_bodiless(plan)
     return sign(
-        plan,
+        plan.target,
         outgoing,
         credentials=credentials,
         amz_date=format_amz_date(NOW),

@@ -1,5 +1,7 @@
 """One word on each route's credentials, where several workers get their own."""
 
+from dataclasses import replace
+
 import pytest
 
 from bucketroute_dataplane.shell.backend_credentials import RouteHealth
@@ -43,6 +45,23 @@ def test_the_worst_of_those_who_have_tried_is_told(
         for worker, item in enumerate(order):
             reports.heard(worker, [item])
         assert list(reports.of(["team-a/one"])) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (["Found", "NotFound"], "NotFound"),
+        (["Found", "Unknown"], "Found"),
+        (["Forbidden", "Found"], "Found"),
+        (["Unknown", "Forbidden"], "Forbidden"),
+    ],
+)
+def test_what_one_worker_has_seen_of_a_bucket_counts(told: list[str], expected: str) -> None:
+    reports = WorkerReports()
+    for worker, bucket in enumerate(told):
+        reports.heard(worker, [replace(health("Exchanged", 1.0), bucket=bucket)])
+    (said,) = reports.of(["team-a/one"])
+    assert said.bucket == expected
 
 
 def test_a_worker_that_has_ended_has_no_say() -> None:

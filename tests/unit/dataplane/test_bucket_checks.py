@@ -1,0 +1,246 @@
+"""Which buckets a gateway asks for, when it does so again, and what it says meanwhile."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bucketroute_dataplane.core.resolve import BackendTarget
+from bucketroute_dataplane.core.sts import StsUnavailable
+from bucketroute_dataplane.shell import bucket_checks
+from bucketroute_dataplane.shell.bucket_checks import CHECK_SECONDS, CHECKS_AT_ONCE, BucketChecks
+from bucketroute_dataplane.shell.credential_events import ExchangeReport, key_of
+from bucketroute_dataplane.shell.upstream_ports import BackendError
+from bucketroute_snapshot import Backend, Route, RouteState, WebIdentityAuth
+from bucketroute_snapshot.update import BucketState
+from bucketroute_testing.heads import backend, route, route_index
+from bucketroute_testing.transports import settle, until
+from bucketroute_testing.web_identity import web_identity_auth
+
+FOUND, NOT_FOUND, UNKNOWN = BucketState.FOUND, BucketState.NOT_FOUND, BucketState.UNKNOWN
+
+
+class World:
+    """Backends whose answers a test decides; `asked` counts the questions, by bucket."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.asked: Counter[str] = Counter()
+        self.answers: dict[str, BucketState | Exception] = {}
+        self.gate: asyncio.Event | None = None
+        self.at_once = self.most_at_once = 0
+        self.news = 0
+        self.has_credentials = True
+        self.checks = BucketChecks(
+            self._ask,
+            has_credentials=lambda _backend: self.has_credentials,
+            clock=lambda: self.now,
+            again_after_seconds=0.01,
+        )
+        self.checks.on_news = self._on_news
+
+    def serve(self, *routes: Route) -> None:
+        """As a swap does, all in one go."""
+        steps = self.checks.prepare(route_index(*routes).entries)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as prepared:
+                prepared.value()
+                return
+
+    async def said_of(self, served: Route) -> BucketState:
+        """Once there is something to say."""
+        await until(lambda: self.checks.state_of(_backend(served)) is not None)
+        state = self.checks.state_of(_backend(served))
+        assert state is not None
+        return state
+
+    async def _ask(self, target: BackendTarget) -> BucketState:
+        bucket = target.backend.bucket
+        self.asked[bucket] += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        finally:
+            self.at_once -= 1
+        answer = self.answers.get(bucket, FOUND)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _on_news(self) -> None:
+        self.news += 1
+
+
+def _backend(served: Route) -> Backend:
+    assert served.backend is not None
+    return served.backend
+
+
+def to(bucket: str, *, state: RouteState = RouteState.ACTIVE, **fields: object) -> Route:
+    """`fields` are the backend's."""
+    return route(bucket, backend=backend(bucket=bucket, **fields), state=state)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    running = asyncio.create_task(made.checks.run())
+    yield made
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_new_bucket_is_asked_for_and_nothing_is_said_before_the_answer(
+    world: World,
+) -> None:
+    world.gate = asyncio.Event()
+    one = to("one")
+    world.serve(one)
+    await until(lambda: world.asked["one"])
+    assert world.checks.state_of(_backend(one)) is None
+    world.gate.set()
+    assert await world.said_of(one) is FOUND
+    assert world.news == 1
+
+
+async def test_a_route_that_did_not_change_is_not_asked_for_again(world: World) -> None:
+    one, changed = to("one"), to("one")
+    world.serve(one)
+    await world.said_of(one)
+    world.serve(one, to("two"))
+    await until(lambda: world.asked["two"])
+    await settle()
+    assert world.asked["one"] == 1
+    world.serve(changed)
+    assert await world.said_of(changed) is FOUND
+    assert world.asked["one"] == 2
+
+
+async def test_a_missing_bucket_is_asked_for_until_it_is_there(world: World) -> None:
+    world.answers["one"] = NOT_FOUND
+    one = to("one")
+    world.serve(one)
+    assert await world.said_of(one) is NOT_FOUND
+    await until(lambda: world.asked["one"] >= 3)
+    assert world.news == 1, "the same answer again is no news"
+    world.answers["one"] = FOUND
+    await until(lambda: world.checks.state_of(_backend(one)) is FOUND)
+    assert world.news == 2
+    asked = world.asked["one"]
+    await asyncio.sleep(0.05)
+    assert world.asked["one"] == asked
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        BackendError("cannot connect"),
+        TimeoutError(),
+    ],
+    ids=["no connection", "too late"],
+)
+async def test_who_cannot_be_asked_is_unknown_and_asked_again(
+    world: World, failure: Exception
+) -> None:
+    world.answers["one"] = failure
+    one = to("one")
+    world.serve(one)
+    assert await world.said_of(one) is UNKNOWN
+    world.answers["one"] = FOUND
+    await until(lambda: world.checks.state_of(_backend(one)) is FOUND)
+
+
+async def test_a_backend_that_does_not_tell_is_not_pestered(world: World) -> None:
+    world.answers["one"] = BucketState.FORBIDDEN
+    one = to("one")
+    world.serve(one)
+    assert await world.said_of(one) is BucketState.FORBIDDEN
+    await asyncio.sleep(0.05)
+    assert world.asked["one"] == 1
+
+
+async def test_an_answer_is_not_waited_for_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.gate = asyncio.Event()
+    one = to("one")
+    world.serve(one)
+    await until(lambda: world.asked["one"])
+    world.now += CHECK_SECONDS
+    assert world.checks.state_of(_backend(one)) is UNKNOWN
+    monkeypatch.setattr(bucket_checks, "CHECK_SECONDS", 0.01)
+    two = to("two")
+    world.serve(two)
+    await until(lambda: world.asked["two"] >= 2)
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        to("one", state=RouteState.SUSPENDED),
+        route("one", backend=None, state=RouteState.UNRESOLVED),
+    ],
+    ids=["suspended", "unresolved"],
+)
+async def test_a_route_that_serves_nobody_is_not_asked_for(world: World, served: Route) -> None:
+    world.serve(served, to("two"))
+    await until(lambda: world.asked["two"])
+    assert set(world.asked) == {"two"}
+
+
+def exchange(served: Route, *, is_granted: bool) -> ExchangeReport:
+    auth = _backend(served).auth
+    assert isinstance(auth, WebIdentityAuth)
+    return ExchangeReport(
+        key=key_of(_backend(served), auth),
+        failure=None if is_granted else StsUnavailable(detail="no answer"),
+        at=1.0,
+        duration_seconds=0.1,
+        expires_at=3600.0 if is_granted else None,
+        token_issued_at=None,
+    )
+
+
+async def test_a_role_is_not_asked_for_before_its_time(world: World) -> None:
+    world.has_credentials = False
+    one, two = to("one", auth=web_identity_auth()), to("two", auth=web_identity_auth())
+    world.serve(one)
+    world.serve(one, two)
+    world.checks.exchanged(exchange(one, is_granted=False))
+    await settle()
+    assert world.asked.total() == 0
+    assert world.checks.state_of(_backend(one)) is UNKNOWN, "why there are none is told at once"
+    world.checks.exchanged(exchange(one, is_granted=True))
+    assert world.checks.state_of(_backend(one)) is None
+    assert [await world.said_of(item) for item in (one, two)] == [FOUND, FOUND]
+    world.checks.exchanged(exchange(one, is_granted=True))
+    await settle()
+    assert world.asked == {"one": 1, "two": 1}
+
+
+async def test_a_route_that_is_gone_is_not_asked_for_again(world: World) -> None:
+    world.answers["one"] = NOT_FOUND
+    one = to("one")
+    world.serve(one)
+    await world.said_of(one)
+    world.serve()
+    asked = world.asked["one"]
+    await asyncio.sleep(0.05)
+    assert world.asked["one"] <= asked + 1
+    assert world.checks.state_of(_backend(one)) is UNKNOWN
+
+
+async def test_only_so_many_are_asked_for_at_once(world: World) -> None:
+    world.gate = asyncio.Event()
+    routes = [to(f"bucket-{number}") for number in range(3 * CHECKS_AT_ONCE)]
+    world.serve(*routes)
+    await until(lambda: world.at_once == CHECKS_AT_ONCE)
+    world.gate.set()
+    await until(lambda: len(world.asked) == len(routes))
+    assert world.most_at_once == CHECKS_AT_ONCE
