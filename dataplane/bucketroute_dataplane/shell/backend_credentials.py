@@ -12,6 +12,7 @@ from bucketroute_dataplane.shell.bucket_checks import BucketChecks
 from bucketroute_dataplane.shell.credential_events import CredentialKey, key_of
 from bucketroute_dataplane.shell.credential_health import (
     NOT_NEEDED,
+    NOT_TRIED,
     SECRET_MISSING,
     CredentialHealth,
     KeyHealth,
@@ -71,6 +72,7 @@ class BackendCredentials:
         self._static: Mapping[tuple[str, str], Credentials] = {}
         self._routes: Sequence[Route] = ()
         self._versions: Set[tuple[str, int, RouteState]] = frozenset()
+        self._used: Set[CredentialKey] = frozenset()
         # By the id of each backend in `_routes`, which keeps it alive: so an id in here is no
         # other object's. A request that began with an older snapshot makes its key itself.
         self._keys: Mapping[int, CredentialKey] = {}
@@ -126,24 +128,27 @@ class BackendCredentials:
         """Makes ready to serve these routes, yielding after each small step.
 
         What it returns takes them up: credentials that none of them uses are forgotten. With
-        `prefetch` each route that is new or changed is exchanged for once, in the background, so
-        that its health is known before its first request; the steps of that come back.
+        `prefetch` each route that is new or changed, or has a new role, is exchanged for once, in
+        the background, so that its health is known before its first request; the steps of that
+        come back.
         """
         keys: dict[int, CredentialKey] = {}
         used, versions, changed = set(), set(), []
         for route in routes:
             backend, version = route.backend, (route.uid, route.generation, route.state)
             versions.add(version)
-            if prefetch and version not in self._versions:
-                changed.append(route)
             if backend is not None and isinstance(backend.auth, WebIdentityAuth):
                 known = self._keys.get(id(backend))
                 keys[id(backend)] = key = known or key_of(backend, backend.auth)
                 used.add(key)
+                # What a route refers to may change without the route.
+                if prefetch and (version not in self._versions or key not in self._used):
+                    changed.append(route)
             yield
 
         def commit() -> Iterable[None]:
-            self._routes, self._keys, self._versions = routes, keys, versions
+            self._routes, self._keys = routes, keys
+            self._versions, self._used = versions, used
             self._cache.retain(used)
             self._health.retain(used)
             return map(self._prefetch, changed)
@@ -151,22 +156,22 @@ class BackendCredentials:
         return commit
 
     def health(self) -> Iterator[RouteHealth]:
-        """How things stand for every route that has a backend, in the order of the routes; but for
-        those whose bucket is being asked for, so that all is told of them at once."""
+        """How things stand for every route that has a backend, in the order of the routes. One
+        whose bucket is being asked for counts as not tried, so that all is told of it at once."""
         for route in self._routes:
-            backend, buckets = route.backend, self._buckets
-            if backend is None:
+            if route.backend is None:
                 continue
-            bucket = BucketState.UNKNOWN if buckets is None else buckets.state_of(backend)
-            if bucket is not None:
-                health = self._backend_health(backend)
-                yield RouteHealth(
-                    route=f"{route.namespace}/{route.name}",
-                    state=health.state.value,
-                    code=health.code,
-                    at=health.at,
-                    bucket=bucket.value,
-                )
+            bucket: BucketState | None = BucketState.UNKNOWN
+            if self._buckets is not None:
+                bucket = self._buckets.state_of(route.uid)
+            health = NOT_TRIED if bucket is None else self._backend_health(route.backend)
+            yield RouteHealth(
+                route=f"{route.namespace}/{route.name}",
+                state=health.state.value,
+                code=health.code,
+                at=health.at,
+                bucket=(bucket or BucketState.UNKNOWN).value,
+            )
 
     async def close(self) -> None:
         """End the cache's tasks."""

@@ -6,11 +6,11 @@ A gateway only. The operator hears of it with the credentials; nothing here deci
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from bucketroute_dataplane.core.bucket_check import bucket_state, compose_bucket_check
@@ -31,19 +31,25 @@ CHECKS_AT_ONCE = 8
 PAUSE_SECONDS = 0.1
 # So long, too, nothing is said of a route whose credentials have just come.
 CHECK_SECONDS = 5.0
-# A bucket that is missing may be made; one that was found is not asked for again.
+# A bucket that is missing may be made. A backend that gives no answer is asked ever less often.
 AGAIN_AFTER_SECONDS = 30.0
+AGAIN_AT_LAST_SECONDS = 480.0
 # A listing of one key, and any error, is far shorter.
 MAX_ANSWER_BYTES = 16 * 1024
 
 Ask = Callable[[BackendTarget], Awaitable[BucketState]]
 
+log = logging.getLogger("bucketroute.dataplane")
+
 
 @dataclass(slots=True, eq=False)
 class _Check:
-    """`begun_at` is None until there are credentials to ask with."""
+    """`key` is None where no role is assumed; `begun_at`, until there are credentials."""
 
+    uid: str
     target: BackendTarget
+    key: CredentialKey | None
+    pause_seconds: float
     begun_at: float | None = None
     state: BucketState = BucketState.UNKNOWN
     is_answered: bool = False
@@ -52,8 +58,8 @@ class _Check:
 class BucketChecks:
     """Implements `CredentialObserver`: exchanges have a pace of their own, which no check hurries.
 
-    `ask` raises what a request to a backend may. `on_news` is called when there is an answer that
-    is another than before.
+    `ask` raises what a request to a backend may. `on_news` is called when there is something else
+    to say of a route than before.
     """
 
     def __init__(
@@ -69,38 +75,43 @@ class BucketChecks:
         self._has_credentials = has_credentials
         self._clock = clock
         self._again_after_seconds = again_after_seconds
-        # By the id of the backend, which its target keeps alive. A route that did not change has
-        # the same one in the next snapshot.
-        self._checks: dict[int, _Check] = {}
-        self._waiting: dict[CredentialKey, list[_Check]] = {}
-        self._due: asyncio.Queue[_Check] = asyncio.Queue()
+        self._checks: dict[str, _Check] = {}  # by the UID of the route
+        self._waiting: dict[CredentialKey, set[_Check]] = {}
+        # Those that have never been answered come first.
+        self._due: asyncio.PriorityQueue[tuple[bool, int, _Check]] = asyncio.PriorityQueue()
+        self._serials = count()
 
-    def prepare(self, entries: Iterable[RouteEntry]) -> Generator[None, None, Callable[[], None]]:
-        """Makes ready to check these routes, yielding after each; what it returns begins."""
-        checks: dict[int, _Check] = {}
+    def prepare(
+        self, entries: Iterable[RouteEntry]
+    ) -> Generator[None, None, Callable[[], Iterable[None]]]:
+        """Makes ready to check these routes, yielding after each. What it returns takes them up,
+        and its steps begin the checks. A route whose backend is the same is not checked anew."""
+        checks: dict[str, _Check] = {}
         new: list[_Check] = []
         for entry in entries:
-            target = entry.target
+            target, uid = entry.target, entry.route.uid
             if target is not None and entry.route.state is RouteState.ACTIVE:
-                check = self._checks.get(id(target.backend))
-                if check is None:
-                    check = _Check(target)
+                check = self._checks.get(uid)
+                if check is None or not _is_same(check.target.backend, target.backend):
+                    check = self._new_check(uid, target)
                     new.append(check)
-                checks[id(target.backend)] = check
+                checks[uid] = check
+            yield
+        gone = []
+        for known in self._checks.values():
+            if checks.get(known.uid) is not known:
+                gone.append(known)
             yield
 
-        def commit() -> None:
+        def commit() -> Iterable[None]:
             self._checks = checks
-            former, self._waiting = self._waiting, {}
-            for check in chain(new, *former.values()):
-                if self._is_wanted(check):
-                    self._begin_or_wait(check)
+            return chain(map(self._forget, gone), map(self._begin_or_wait, new))
 
         return commit
 
-    def state_of(self, backend: Backend) -> BucketState | None:
+    def state_of(self, uid: str) -> BucketState | None:
         """None while the first answer is about to come."""
-        check = self._checks.get(id(backend))
+        check = self._checks.get(uid)
         if check is None or check.begun_at is None:
             return BucketState.UNKNOWN
         if not check.is_answered and self._clock() - check.begun_at < CHECK_SECONDS:
@@ -124,24 +135,50 @@ class BucketChecks:
     def dropped(self, key: CredentialKey) -> None:
         """Of no concern: what was answered stays true."""
 
+    def _new_check(self, uid: str, target: BackendTarget) -> _Check:
+        backend, key = target.backend, None
+        if isinstance(backend.auth, WebIdentityAuth):
+            key = key_of(backend, backend.auth)
+        check = _Check(uid, target, key, self._again_after_seconds)
+        if key is None or self._has_credentials(backend):
+            check.begun_at = self._clock()
+        return check
+
     def _begin_or_wait(self, check: _Check) -> None:
-        backend = check.target.backend
-        if isinstance(backend.auth, WebIdentityAuth) and not self._has_credentials(backend):
-            self._waiting.setdefault(key_of(backend, backend.auth), []).append(check)
-        else:
+        if check.key is None or self._has_credentials(check.target.backend):
             self._begin(check)
+        else:
+            check.begun_at = None
+            self._waiting.setdefault(check.key, set()).add(check)
 
     def _begin(self, check: _Check) -> None:
         check.begun_at = self._clock()
-        self._due.put_nowait(check)
+        self._enqueue(check)
+        loop = asyncio.get_running_loop()
+        loop.call_later(CHECK_SECONDS + PAUSE_SECONDS, self._lose_patience, check)
+
+    def _enqueue(self, check: _Check) -> None:
+        self._due.put_nowait((check.is_answered, next(self._serials), check))
+
+    def _lose_patience(self, check: _Check) -> None:
+        """From now on it is said that there is no answer yet."""
+        if not check.is_answered and self._is_wanted(check):
+            self.on_news()
+
+    def _forget(self, check: _Check) -> None:
+        waiting = self._waiting.get(check.key) if check.key is not None else None
+        if waiting is not None and check.key is not None:
+            waiting.discard(check)
+            if not waiting:
+                del self._waiting[check.key]
 
     def _is_wanted(self, check: _Check) -> bool:
         """Whether its route is there as it was."""
-        return self._checks.get(id(check.target.backend)) is check
+        return self._checks.get(check.uid) is check
 
     async def _work(self) -> None:
         while True:
-            check = await self._due.get()
+            _, _, check = await self._due.get()
             if self._is_wanted(check):
                 self._take(check, await self._answer(check.target))
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -151,15 +188,27 @@ class BucketChecks:
         check.state, check.is_answered = state, True
         if is_news:
             self.on_news()
+        pause_seconds = self._again_after_seconds
+        if state is BucketState.UNKNOWN:
+            pause_seconds = check.pause_seconds
+            check.pause_seconds = min(2 * pause_seconds, AGAIN_AT_LAST_SECONDS)
         if state in (BucketState.NOT_FOUND, BucketState.UNKNOWN):
-            loop = asyncio.get_running_loop()
-            loop.call_later(self._again_after_seconds, self._due.put_nowait, check)
+            asyncio.get_running_loop().call_later(pause_seconds, self._enqueue, check)
 
     async def _answer(self, target: BackendTarget) -> BucketState:
-        with suppress(TimeoutError, BackendError):
+        try:
             async with asyncio.timeout(CHECK_SECONDS):
                 return await self._ask(target)
-        return BucketState.UNKNOWN
+        except (TimeoutError, BackendError):
+            return BucketState.UNKNOWN
+        except Exception:
+            # Whatever is wrong with one backend, the others' buckets are still to be looked for.
+            log.exception("a bucket could not be looked for")
+            return BucketState.UNKNOWN
+
+
+def _is_same(one: Backend, other: Backend) -> bool:
+    return one is other or one == other
 
 
 async def ask_for_bucket(services: Services, target: BackendTarget) -> BucketState:

@@ -16,23 +16,19 @@ What this leans on in the transports of asyncio and uvloop is listed in
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
-import fcntl
 import os
 import select
 import sys
 from collections.abc import Callable
 from typing import Protocol
 
+from bucketroute_dataplane.shell.pipes import Pipe, Pipes
+
 # Below it a move costs more than it saves.
 MIN_MOVE_BYTES = 1024 * 1024
-# Held in the kernel by one stream. A user without privilege may have 64 MiB of pipes in all; the
-# pipes beyond that are of the default size.
-PIPE_BYTES = 1024 * 1024
 # What one stream moves before the others have their turn.
 TURN_BYTES = 4 * 1024 * 1024
-MAX_IDLE_PIPES = 16
 
 _REFUSALS = frozenset((errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EACCES))
 
@@ -78,7 +74,7 @@ class BulkMover:
         self._loop = asyncio.get_running_loop()
         self._epoll: select.epoll | None = None
         self._moves: dict[int, Move] = {}
-        self._pipes: list[tuple[int, int]] = []
+        self.pipes = Pipes()
         self.is_available = splice is not None
 
     def move(
@@ -94,9 +90,7 @@ class BulkMover:
         """Ends every move without a word."""
         for move in set(self._moves.values()):
             move.stop()
-        for pipe in self._pipes:
-            _close(*pipe)
-        self._pipes.clear()
+        self.pipes.close()
         if self._epoll is not None:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
@@ -122,21 +116,6 @@ class BulkMover:
             if self._moves.pop(descriptor, None) is not None and self._epoll is not None:
                 self._epoll.unregister(descriptor)
 
-    def take_pipe(self) -> tuple[int, int]:
-        """An empty pipe. Raises: OSError."""
-        if self._pipes:
-            return self._pipes.pop()
-        pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # a limit of the user's; the default size serves
-            fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        return pipe
-
-    def put_back(self, pipe: tuple[int, int]) -> None:
-        if len(self._pipes) < MAX_IDLE_PIPES:
-            self._pipes.append(pipe)
-        else:
-            _close(*pipe)
-
     def soon(self, call: Callable[[], None]) -> None:
         self._loop.call_soon(call)
 
@@ -145,7 +124,7 @@ class BulkMover:
         # one raises costs the others nothing.
         for descriptor, _ in self._epoll.poll(0, 1) if self._epoll is not None else ():
             if (move := self._moves.get(descriptor)) is not None:
-                move.step()
+                move.wake(descriptor)
 
 
 class Move:
@@ -157,7 +136,9 @@ class Move:
         self._sockets = (source, target)
         self._unread = count
         self._in_pipe = 0
-        self._pipe: tuple[int, int] | None = None
+        self._pipe: Pipe | None = None
+        self._is_source_ready = False
+        self._told: tuple[bool, int] | None = None
         self._owner: MoveOwner | None = None
         self._source = self._target = -1
 
@@ -165,11 +146,11 @@ class Move:
         """Begins, in this call."""
         self._owner = owner
         try:
-            self._pipe = self._mover.take_pipe()
+            self._pipe = self._mover.pipes.take()
             self._source = os.dup(self._sockets[0])
             self._target = os.dup(self._sockets[1])
             self._mover.watch(self, self._source, self._target)
-        except OSError:  # no descriptors left
+        except OSError:  # no descriptors or no pipes left
             self._end()
             owner.on_refused()
             return
@@ -178,6 +159,11 @@ class Move:
     def stop(self) -> None:
         self._owner = None
         self._end()
+
+    def wake(self, descriptor: int) -> None:
+        """Moves on: the kernel says that this side is ready."""
+        self._is_source_ready = descriptor == self._source
+        self.step()
 
     def step(self) -> None:
         """Moves what can be moved now."""
@@ -204,8 +190,11 @@ class Move:
         else:
             side = self._source if is_for_source else self._target
             self._mover.wait_for(side, is_source=is_for_source)
-        # After a full turn, too: who has moved on has its time anew.
-        owner.on_waiting(is_for_source=is_for_source is not False)
+        # Who has moved on has its time anew, after a full turn, too; nobody else has.
+        waiting = (is_for_source is not False, self.moved)
+        if waiting != self._told:
+            self._told = waiting
+            owner.on_waiting(is_for_source=waiting[0])
 
     def _move(self) -> bool | None:
         """Whether the source is waited for, or the target; None after a full turn.
@@ -215,16 +204,20 @@ class Move:
         _RefusedError.
         """
         assert self._pipe is not None
-        out, into = self._pipe
+        out, into, capacity = self._pipe
+        is_source_ready, self._is_source_ready = self._is_source_ready, False
         turn = 0
         while turn < TURN_BYTES:
             asked = 0
             if not self._in_pipe:
-                asked = min(self._unread, PIPE_BYTES)
+                asked = min(self._unread, capacity)
                 self._in_pipe = self._splice(self._source, into, asked, is_source=True)
                 self._unread -= self._in_pipe
                 if not self._in_pipe:
+                    if is_source_ready:  # with urgent data (tcp(7)): splice stops at it for good
+                        raise _BrokenError(is_source=True)
                     return True
+                is_source_ready = False
             gave_less = self._in_pipe < asked
             drained = self._splice(out, self._target, self._in_pipe, is_source=False)
             self._in_pipe -= drained
@@ -267,9 +260,9 @@ class Move:
         self._source = self._target = -1
         pipe, self._pipe = self._pipe, None
         if pipe is not None and self._in_pipe:
-            _close(*pipe)  # its rest belongs to nobody
+            pipe.close()  # its rest belongs to nobody
         elif pipe is not None:
-            self._mover.put_back(pipe)
+            self._mover.pipes.put_back(pipe)
 
 
 class _BrokenError(Exception):

@@ -88,7 +88,7 @@ class UpstreamPools:
             raise BackendError("connecting took too long", is_timeout=True) from exc
         except ForbiddenAddressError as exc:
             raise BackendError(str(exc)) from exc
-        except (OSError, ssl.SSLError) as exc:
+        except (OSError, ssl.SSLError, UnicodeError) as exc:  # the last: of a name that is none
             raise BackendError(f"cannot connect: {type(exc).__name__}: {exc}") from exc
         if context is not None and connection.transport is not None:
             context.dialled(endpoint.host, connection.transport)

@@ -8,7 +8,7 @@ import logging
 import os
 import random
 from base64 import b64decode
-from collections.abc import AsyncIterator, Generator, Iterable, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -151,20 +151,16 @@ def _follow_snapshots(services: Services, sts: StsClient, jwks: JwksClient) -> N
         services.metrics.route_count = len(index.entries)
         services.metrics.snapshot_swaps += 1
 
+    is_prefetching = services.settings.prefetch_credentials
+
     def prepare(index: RouteIndex) -> Generator[None, None, Commit]:
-        is_prefetching = services.settings.prefetch_credentials
         routes = [entry.route for entry in index.entries]
-        take_up = yield from services.credentials.prepare_routes(routes, prefetch=is_prefetching)
-        check = yield from services.buckets.prepare(index.entries if is_prefetching else ())
-
-        def commit() -> Iterable[None]:
-            check()
-            return take_up()
-
-        return commit
+        return services.credentials.prepare_routes(routes, prefetch=is_prefetching)
 
     services.store.subscribe(apply)
     services.store.prepare_by(prepare)
+    if is_prefetching:
+        services.store.prepare_by(lambda index: services.buckets.prepare(index.entries))
 
 
 def _network_scope(index: RouteIndex) -> NetworkScope:

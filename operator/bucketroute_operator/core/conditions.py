@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bucketroute_operator.core.compilation import BackendResult, RouteResult
 from bucketroute_operator.core.data_planes import DataPlane
 from bucketroute_operator.core.findings import Condition
-from bucketroute_operator.core.rollout import NOT_ASKED, Outcome
+from bucketroute_operator.core.rollout import NO_ANSWER, Outcome
 
 Status = Mapping[str, object]
 
@@ -24,14 +24,14 @@ _WORDS = {True: "True", False: "False", None: "Unknown"}
 class RouteOutcome:
     """One route as of now. `version` is that of the first snapshot that has it as it is.
 
-    `awaits_credentials`: whether the data planes' first word on its credentials is about to come.
+    `awaits_word`: whether the data planes' first word on credentials and bucket is about to come.
     """
 
     result: RouteResult
     programmed: Outcome
     credential_ready: Outcome
-    bucket_found: Outcome = NOT_ASKED
-    awaits_credentials: bool = False
+    bucket_found: Outcome = NO_ANSWER
+    awaits_word: bool = False
     version: str = ""
     endpoint: str = ""
 
@@ -64,7 +64,7 @@ def route_status(outcome: RouteOutcome, before: Status, now: str) -> dict[str, o
         "CredentialReady": outcome.credential_ready,
         "BucketFound": outcome.bucket_found,
     }
-    outcomes["Ready"] = _ready(outcomes, awaits_credentials=outcome.awaits_credentials)
+    outcomes["Ready"] = _ready(outcomes, awaits_word=outcome.awaits_word)
     status: dict[str, object] = {
         "observedGeneration": result.metadata.generation,
         "conditions": _conditions(outcomes, result.metadata.generation, before, now),
@@ -122,16 +122,14 @@ def condition_of(status: Status, kind: str) -> Mapping[str, object] | None:
     return _by_type(status).get(kind)
 
 
-def _ready(outcomes: Mapping[str, Outcome], *, awaits_credentials: bool) -> Outcome:
+def _ready(outcomes: Mapping[str, Outcome], *, awaits_word: bool) -> Outcome:
     for kind in ("Accepted", "ResolvedRefs", "Programmed"):
         if outcomes[kind].status != "True":
             failing = outcomes[kind]
             return Outcome(status="False", reason=failing.reason, message=failing.message)
-    credential = outcomes["CredentialReady"]
-    if credential.status == "False" or (credential.status == "Unknown" and awaits_credentials):
-        return credential
-    if outcomes["BucketFound"].status == "False":
-        return outcomes["BucketFound"]
+    for outcome in (outcomes["CredentialReady"], outcomes["BucketFound"]):
+        if outcome.status == "False" or (outcome.status == "Unknown" and awaits_word):
+            return outcome
     return Outcome(status="True", reason="Ready", message="The route can be used.")
 
 

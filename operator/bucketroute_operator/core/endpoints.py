@@ -38,6 +38,9 @@ _SCOPE_ORDER: Final = (NetworkScope.PUBLIC, NetworkScope.PRIVATE, NetworkScope.L
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+MAX_LABEL_LENGTH = 63
+
+
 class EndpointError(ValueError):
     """The text is not an endpoint that any class may allow."""
 
@@ -65,13 +68,16 @@ class Endpoint:
 def parse_endpoint(text: str) -> Endpoint:
     """Parse `http(s)://host[:port][/]`; the result's URL has no trailing slash.
 
-    Raises: EndpointError for other syntax, a port outside 1-65535, a label that is empty, or a host
-    that some resolvers would read as an address although it is no canonical dotted quad.
+    Raises: EndpointError for other syntax, a port outside 1-65535, a label that is empty or of more
+    than 63 characters (RFC 1035 §2.3.4), or a host that some resolvers would read as an address
+    although it is no canonical dotted quad.
     """
     match = ENDPOINT_PATTERN.fullmatch(text)
     if match is None:
         raise EndpointError("must be http(s)://<lower-case host>[:port] with nothing after it")
     host, port = match.group(1), match.group(3)
+    if any(len(label) > MAX_LABEL_LENGTH for label in host.split(".")):
+        raise EndpointError(f"must have no label of more than {MAX_LABEL_LENGTH} characters")
     if port is not None and not 1 <= int(port[1:]) <= 65535:
         raise EndpointError("must have a port between 1 and 65535")
     return Endpoint(

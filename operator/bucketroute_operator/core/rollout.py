@@ -185,8 +185,10 @@ _SAID = {
 }
 
 
-NOT_ASKED = Outcome(
-    status="Unknown", reason="NotAsked", message="No data plane has asked the backend yet."
+NO_ANSWER = Outcome(
+    status="Unknown",
+    reason="NoAnswer",
+    message="No data plane has had a usable answer of the backend yet.",
 )
 _BUCKETS = {
     BucketState.NOT_FOUND: Outcome(
@@ -203,14 +205,20 @@ _BUCKETS = {
         reason="ListForbidden",
         message="The backend does not tell: the credentials may not list the bucket.",
     ),
-    BucketState.UNKNOWN: NOT_ASKED,
+    BucketState.UNKNOWN: NO_ANSWER,
 }
+
+
+def is_told_of(route: str, pods: Iterable[PodState]) -> bool:
+    """Whether any ready pod has tried, and so said all that it knows for now."""
+    said = (pod.credentials[route] for pod in pods if route in pod.credentials)
+    return any(state.code != NOT_TRIED.reason for state in said)
 
 
 def bucket_found(route: str, pods: Iterable[PodState]) -> Outcome:
     """What any ready pod has seen counts for more than that others could not see."""
     said = {pod.credentials[route].bucket for pod in pods if route in pod.credentials}
-    return next((outcome for word, outcome in _BUCKETS.items() if word in said), NOT_ASKED)
+    return next((outcome for word, outcome in _BUCKETS.items() if word in said), NO_ANSWER)
 
 
 def synced(fleet: Fleet, having_count: int, rejecting_count: int, *, is_held: bool) -> Outcome:

@@ -60,6 +60,7 @@ class ClassChannel:
         self._steps: deque[tuple[ConfigVersion, frozenset[RouteKey]]] = deque(maxlen=DELTA_VERSIONS)
         self._published = asyncio.Event()
         self._waiting: set[asyncio.Event] = set()
+        self._is_released = False
         self._pods: dict[str, _Pod] = {}
         self._began = clock()
         self._heard: tuple[bool, frozenset[str]] = (False, frozenset())
@@ -83,17 +84,15 @@ class ClassChannel:
             self._steps.append((previous.version, changed))
         self._parts.published(rendering, changed)
         self.current = Publication(
-            version=version,
-            rendering=rendering,
-            secrets=secrets,
-            published_at=self._clock(),
+            version=version, rendering=rendering, secrets=secrets, published_at=self._clock()
         )
         self._published.set()
         self._published = asyncio.Event()
         return changed
 
     def release(self) -> None:
-        """Ends all waiting with nothing, so that everybody looks for another replica."""
+        """Ends all waiting with nothing, now and later: everybody looks for another replica."""
+        self._is_released = True
         for superseded in self._waiting:
             superseded.set()
 
@@ -220,6 +219,8 @@ class ClassChannel:
     def _polling(self, caller: Caller) -> Iterator[asyncio.Event]:
         """One poll a gateway pod: a newer one ends the older, whose connection is dead by then."""
         superseded = asyncio.Event()
+        if self._is_released:
+            superseded.set()
         pod = self._pod(caller.pod_uid or "") if self.is_gateway(caller) else None
         if pod is not None:
             if pod.poll is not None:

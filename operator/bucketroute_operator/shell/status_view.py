@@ -17,6 +17,7 @@ from bucketroute_operator.core.data_planes import DataPlane, PodSeen, data_plane
 from bucketroute_operator.core.delta import RouteKey
 from bucketroute_operator.core.resources import ClassObject, ClassSpec, DataPlaneMode
 from bucketroute_operator.core.rollout import (
+    NO_ANSWER,
     NOT_NEEDED,
     NOT_SERVED,
     PROGRAMMED,
@@ -24,6 +25,7 @@ from bucketroute_operator.core.rollout import (
     Outcome,
     bucket_found,
     credential_ready,
+    is_told_of,
     programmed,
     synced,
 )
@@ -37,8 +39,8 @@ from bucketroute_snapshot.update import ConfigVersion
 # A route that was just published is left alone for a moment, so that one write tells that it is
 # programmed instead of two.
 SETTLED_AFTER_SECONDS = 2.0
-# A new route's credentials are asked for as it is published, and refused or not within seconds. So
-# long it is not said to be ready: whoever waits for that is about to use it.
+# A new route's credentials, and then its bucket, are asked for as it is published, and the answers
+# are there within seconds. So long it is not said to be ready: whoever waits is about to use it.
 CREDENTIALS_WITHIN_SECONDS = 30.0
 # Pods reconnect to a new leader within a poll; until then their silence means nothing.
 WARM_UP_SECONDS = 60.0
@@ -110,13 +112,14 @@ class StatusView:
             if before.get("configVersion") == str(version) and was and was["status"] == "True":
                 outcome = PROGRAMMED
         credential = self._credential(key, view, before)
-        is_untold = credential.status == "Unknown" and view.fleet.is_required
+        is_told = credential.status != "Unknown" and is_told_of("/".join(key), view.fleet.heard)
         return RouteOutcome(
             result=result,
             programmed=outcome,
             credential_ready=credential,
             bucket_found=self._bucket(key, view, before),
-            awaits_credentials=is_untold
+            awaits_word=view.fleet.is_required
+            and not is_told
             and self._credentials_due_seconds(key, view) > 0
             and not _was_ready(before, result.metadata.generation),
             version="" if version is None else str(version),
@@ -156,7 +159,7 @@ class StatusView:
 
     def patience_seconds(self, outcome: RouteOutcome, view: ClassView | None) -> float | None:
         """When to look again at a route that awaits its credentials; None for any other."""
-        if view is None or not outcome.awaits_credentials:
+        if view is None or not outcome.awaits_word:
             return None
         return self._credentials_due_seconds(_key(outcome.result), view)
 
@@ -178,7 +181,9 @@ class StatusView:
 
     def _bucket(self, key: RouteKey, view: ClassView, before: Status) -> Outcome:
         outcome = bucket_found("/".join(key), view.fleet.heard)
-        return self._or_as_before(outcome, "BucketFound", before)
+        return (
+            outcome if outcome != NO_ANSWER else self._or_as_before(outcome, "BucketFound", before)
+        )
 
     def _or_as_before(self, outcome: Outcome, kind: str, before: Status) -> Outcome:
         """A new leader goes on with what was said, until its data planes have had time to speak."""

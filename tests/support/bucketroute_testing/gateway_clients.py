@@ -1,4 +1,5 @@
 """Data planes that follow an operator and serve nobody: the real config channel in a thread.
+They report that every route's bucket is there.
 
 Each is a pod of the cluster that is never scheduled, so that it has a token of its own.
 """
@@ -7,16 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bucketroute_dataplane.shell.backend_credentials import RouteHealth
 from bucketroute_dataplane.shell.clock import SystemClock
 from bucketroute_dataplane.shell.config_channel import ConfigChannel, ConfigFiles
 from bucketroute_dataplane.shell.config_client import ConfigClient, OperatorAddress
+from bucketroute_dataplane.shell.config_store import HeldConfig
+from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_testing.config_channel import RecordingTarget
+
+
+class ReportingTarget(RecordingTarget):
+    """Has everything at hand for whatever it serves. `reporter` is set before anything comes."""
+
+    reporter: CredentialReporter
+
+    async def serve(self, held: HeldConfig) -> None:
+        await super().serve(held)
+        self.reporter.changed()
+
+    def health(self) -> Iterator[RouteHealth]:
+        for route in self.snapshot.routes if self.snapshot is not None else ():
+            if route.backend is not None:
+                yield RouteHealth(
+                    route=f"{route.namespace}/{route.name}",
+                    state="True",
+                    code="NotNeeded",
+                    at=None,
+                    bucket="Found",
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +49,7 @@ class Follower:
     """One data plane; `digest` is that of what it serves."""
 
     channel: ConfigChannel
-    target: RecordingTarget
+    target: ReportingTarget
 
     @property
     def digest(self) -> str:
@@ -73,13 +98,13 @@ class GatewayClients:
     async def _follow(self) -> None:
         clients = [ConfigClient(address) for address in self._addresses]
         for client in clients:
-            target = RecordingTarget()
+            target, clock = ReportingTarget(), SystemClock()
             # No jitter: after a failure they come back as soon as they may.
-            channel = ConfigChannel(
-                client, target, ConfigFiles(), clock=SystemClock(), jitter=lambda: 0.0
-            )
+            channel = ConfigChannel(client, target, ConfigFiles(), clock=clock, jitter=lambda: 0.0)
+            target.reporter = CredentialReporter(client, channel, target.health, clock=clock)
             self.followers.append(Follower(channel=channel, target=target))
         tasks = [asyncio.create_task(each.channel.run()) for each in self.followers]
+        tasks += [asyncio.create_task(each.target.reporter.run()) for each in self.followers]
         self._is_up.set()
         await self._stop.wait()
         for task in tasks:

@@ -128,10 +128,12 @@ class Cluster:
             self.ready(*pod_uids)
             yield targets
 
-    async def report(self, pod_uid: str, route: str, state: str, code: str) -> None:
-        """What a pod says of a route's credentials."""
+    async def report(
+        self, pod_uid: str, route: str, state: str, code: str, *, bucket: str = "Found"
+    ) -> None:
+        """What a pod says of a route's credentials and bucket."""
         client = ConfigClient(self._address(pod_uid))
-        entry = {"route": route, "state": state, "code": code, "at": 1.0}
+        entry = {"route": route, "state": state, "code": code, "at": 1.0, "bucket": bucket}
         await client.post(REPORT_PATH, {"credentials": [entry]})
         await client.close()
 

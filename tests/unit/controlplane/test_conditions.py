@@ -17,7 +17,7 @@ from bucketroute_operator.core.conditions import (
 )
 from bucketroute_operator.core.findings import Condition, ConditionType, ObjectRef, Reason
 from bucketroute_operator.core.resources import Metadata
-from bucketroute_operator.core.rollout import NOT_ASKED, NOT_NEEDED, PROGRAMMED, Outcome
+from bucketroute_operator.core.rollout import NO_ANSWER, NOT_NEEDED, PROGRAMMED, Outcome
 from bucketroute_snapshot import RouteState
 
 EARLIER, NOW = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -46,8 +46,8 @@ def _outcome(
     *conditions: Condition,
     programmed: Outcome = PROGRAMMED,
     credential: Outcome = NOT_NEEDED,
-    bucket: Outcome = NOT_ASKED,
-    awaits_credentials: bool = False,
+    bucket: Outcome = NO_ANSWER,
+    awaits_word: bool = False,
     generation: int = 3,
 ) -> RouteOutcome:
     result = RouteResult(
@@ -63,7 +63,7 @@ def _outcome(
         programmed=programmed,
         credential_ready=credential,
         bucket_found=bucket,
-        awaits_credentials=awaits_credentials,
+        awaits_word=awaits_word,
         version="1.2",
     )
 
@@ -74,7 +74,7 @@ def _outcome(
         (_outcome(ACCEPTED, RESOLVED), "True", "Ready"),
         (_outcome(ACCEPTED, RESOLVED, credential=UNKNOWN), "True", "Ready"),
         (
-            _outcome(ACCEPTED, RESOLVED, credential=UNKNOWN, awaits_credentials=True),
+            _outcome(ACCEPTED, RESOLVED, credential=UNKNOWN, awaits_word=True),
             "Unknown",
             "NotTried",
         ),

@@ -21,11 +21,19 @@ from bucketroute_dataplane.shell.config_channel import (
 from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
 from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_operator.core.delta import full_update, render
+from bucketroute_operator.shell.callers import Caller
 from bucketroute_snapshot import Secret, SnapshotSecrets
 from bucketroute_snapshot.update import NO_SECRETS, BucketState
 from bucketroute_testing.clock import FakeClock
 from bucketroute_testing.config_channel import OperatorEnd, RecordingTarget
-from bucketroute_testing.operator_objects import route, service_account, snapshot, version
+from bucketroute_testing.operator_objects import (
+    GATEWAY,
+    OPERATOR_NAMESPACE,
+    route,
+    service_account,
+    snapshot,
+    version,
+)
 
 SECRETS = SnapshotSecrets(sealing_keys=(Secret("c2VhbGluZw=="),))
 ONE = snapshot(route("one"))
@@ -168,6 +176,16 @@ async def test_a_follower_is_passed_over_until_one_leads(operator: OperatorEnd) 
             await client.poll(None, "", 0)
         operator.channels.is_leading = True
         assert await client.poll(None, "", 0) is not None
+
+
+async def test_nobody_waits_for_a_leader_that_stops(operator: OperatorEnd) -> None:
+    """Not even who was admitted while it led, and begins to wait only then."""
+    operator.publish("1.1", ONE)
+    caller = Caller(namespace=OPERATOR_NAMESPACE, service_account=GATEWAY, pod_uid="pod-1")
+    poll = operator.channel.newer(caller, version("1.1"), "", 60)
+    operator.channels.stop_leading()
+    async with asyncio.timeout(1):
+        assert await poll is None
 
 
 async def test_the_token_and_the_authority_are_read_anew_for_each_request(

@@ -187,10 +187,17 @@ async def test_a_secret_that_was_referred_to_is_read_by_name(cluster: Cluster) -
     route["spec"]["backend"] = {"bucket": "acme", "ref": {"name": "minio"}}
     cluster.kube.put(ROUTES, route)
     async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
-        await until(lambda: cluster.condition("reports", "Ready")[0] == "True")
+        await until(lambda: cluster.condition("reports", "Programmed")[0] == "True")
         (secret,) = target.served[-1][1].static
+        assert cluster.condition("reports", "Ready") == ("Unknown", "NoAnswer")
+        await cluster.report("pod-1", "team-a/reports", "True", "NotNeeded", bucket="NotFound")
+        await until(lambda: cluster.condition("reports", "Ready")[0] == "False")
+        assert cluster.condition("reports", "Ready") == ("False", "BackendBucketNotFound")
+        await cluster.report("pod-1", "team-a/reports", "True", "NotNeeded")
+        await until(lambda: cluster.condition("reports", "Ready")[0] == "True")
     assert secret.secret_access_key.reveal() == "secret-secret"
     assert cluster.condition("reports", "CredentialReady") == ("True", "NotNeeded")
+    assert cluster.condition("reports", "BucketFound") == ("True", "BucketFound")
     assert cluster.kube.calls["list", "Secret"] == 0
     for kind, _, name in cluster.kube.objects:
         if kind == CONFIG_MAPS.kind:

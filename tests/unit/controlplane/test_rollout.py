@@ -99,13 +99,13 @@ def test_credentials_are_as_ready_as_the_worst_pod_says(
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
-        ([], ("Unknown", "NotAsked")),
-        ([BucketState.UNKNOWN], ("Unknown", "NotAsked")),
+        ([], ("Unknown", "NoAnswer")),
+        ([BucketState.UNKNOWN], ("Unknown", "NoAnswer")),
         ([BucketState.FOUND, BucketState.UNKNOWN], ("True", "BucketFound")),
         ([BucketState.FOUND, BucketState.NOT_FOUND], ("False", "BackendBucketNotFound")),
         ([BucketState.FORBIDDEN, BucketState.UNKNOWN], ("Unknown", "ListForbidden")),
     ],
-    ids=["nobody-said", "not-asked", "a-new-pod", "gone-since", "forbidden"],
+    ids=["nobody-said", "no-answer", "a-new-pod", "gone-since", "forbidden"],
 )
 def test_what_a_pod_has_seen_of_the_bucket_counts(
     seen: list[BucketState], expected: tuple[str, str]

@@ -95,11 +95,11 @@ class Published:
 async def test_the_first_word_on_a_new_route_is_waited_for_but_not_for_ever() -> None:
     published = Published()
     await published.publish()
-    assert published.outcome({}).awaits_credentials
+    assert published.outcome({}).awaits_word
     published.clock.now += 10
     assert published.patience_seconds({}) == CREDENTIALS_WITHIN_SECONDS - 10
     published.clock.now += CREDENTIALS_WITHIN_SECONDS
-    assert not published.outcome({}).awaits_credentials
+    assert not published.outcome({}).awaits_word
     assert published.patience_seconds({}) is None
 
 
@@ -108,18 +108,18 @@ async def test_a_word_ends_the_wait() -> None:
     await published.publish()
     said = {"team-a/reports": CredentialState(status="True", code="Exchanged")}
     published.rollout.channel.reported("pod-1", said)
-    assert not published.outcome({}).awaits_credentials
+    assert not published.outcome({}).awaits_word
 
 
 async def test_a_route_that_was_ready_stays_so_until_it_is_edited() -> None:
     """A gateway pod that has just come has not asked the STS yet."""
     published = Published()
     await published.publish()
-    assert not published.outcome(_ready(generation=3)).awaits_credentials
-    assert published.outcome(_ready(generation=2)).awaits_credentials
+    assert not published.outcome(_ready(generation=3)).awaits_word
+    assert published.outcome(_ready(generation=2)).awaits_word
 
 
 async def test_sidecars_are_not_waited_for() -> None:
     published = Published(mode="Sidecar")
     await published.publish()
-    assert not published.outcome({}).awaits_credentials
+    assert not published.outcome({}).awaits_word

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -47,13 +48,14 @@ class World:
             try:
                 next(steps)
             except StopIteration as prepared:
-                prepared.value()
+                for _ in prepared.value():
+                    pass
                 return
 
     async def said_of(self, served: Route) -> BucketState:
         """Once there is something to say."""
-        await until(lambda: self.checks.state_of(_backend(served)) is not None)
-        state = self.checks.state_of(_backend(served))
+        await until(lambda: self.checks.state_of(served.uid) is not None)
+        state = self.checks.state_of(served.uid)
         assert state is not None
         return state
 
@@ -83,7 +85,7 @@ def _backend(served: Route) -> Backend:
 
 def to(bucket: str, *, state: RouteState = RouteState.ACTIVE, **fields: object) -> Route:
     """`fields` are the backend's."""
-    return route(bucket, backend=backend(bucket=bucket, **fields), state=state)
+    return route(bucket, backend=backend(bucket=bucket, **fields), state=state, uid=bucket)
 
 
 @pytest.fixture
@@ -103,22 +105,25 @@ async def test_a_new_bucket_is_asked_for_and_nothing_is_said_before_the_answer(
     one = to("one")
     world.serve(one)
     await until(lambda: world.asked["one"])
-    assert world.checks.state_of(_backend(one)) is None
+    assert world.checks.state_of(one.uid) is None
     world.gate.set()
     assert await world.said_of(one) is FOUND
     assert world.news == 1
 
 
-async def test_a_route_that_did_not_change_is_not_asked_for_again(world: World) -> None:
-    one, changed = to("one"), to("one")
+async def test_a_route_is_asked_for_again_only_if_its_backend_changed(world: World) -> None:
+    """A snapshot that came as a whole has a new object for everything in it."""
+    one = to("one")
     world.serve(one)
     await world.said_of(one)
-    world.serve(one, to("two"))
+    world.serve(replace(to("one"), generation=2, access=()), to("two"))
     await until(lambda: world.asked["two"])
     await settle()
-    assert world.asked["one"] == 1
-    world.serve(changed)
-    assert await world.said_of(changed) is FOUND
+    assert (world.asked["one"], world.checks.state_of("one")) == (1, FOUND)
+    moved = to("one", region="eu-west-2")
+    world.serve(moved)
+    assert world.checks.state_of("one") is None
+    assert await world.said_of(moved) is FOUND
     assert world.asked["one"] == 2
 
 
@@ -130,7 +135,7 @@ async def test_a_missing_bucket_is_asked_for_until_it_is_there(world: World) -> 
     await until(lambda: world.asked["one"] >= 3)
     assert world.news == 1, "the same answer again is no news"
     world.answers["one"] = FOUND
-    await until(lambda: world.checks.state_of(_backend(one)) is FOUND)
+    await until(lambda: world.checks.state_of(one.uid) is FOUND)
     assert world.news == 2
     asked = world.asked["one"]
     await asyncio.sleep(0.05)
@@ -142,8 +147,9 @@ async def test_a_missing_bucket_is_asked_for_until_it_is_there(world: World) -> 
     [
         BackendError("cannot connect"),
         TimeoutError(),
+        UnicodeError("label too long"),
     ],
-    ids=["no connection", "too late"],
+    ids=["no connection", "too late", "a fault of ours"],
 )
 async def test_who_cannot_be_asked_is_unknown_and_asked_again(
     world: World, failure: Exception
@@ -153,7 +159,7 @@ async def test_who_cannot_be_asked_is_unknown_and_asked_again(
     world.serve(one)
     assert await world.said_of(one) is UNKNOWN
     world.answers["one"] = FOUND
-    await until(lambda: world.checks.state_of(_backend(one)) is FOUND)
+    await until(lambda: world.checks.state_of(one.uid) is FOUND)
 
 
 async def test_a_backend_that_does_not_tell_is_not_pestered(world: World) -> None:
@@ -173,11 +179,48 @@ async def test_an_answer_is_not_waited_for_for_ever(
     world.serve(one)
     await until(lambda: world.asked["one"])
     world.now += CHECK_SECONDS
-    assert world.checks.state_of(_backend(one)) is UNKNOWN
+    assert world.checks.state_of(one.uid) is UNKNOWN
     monkeypatch.setattr(bucket_checks, "CHECK_SECONDS", 0.01)
     two = to("two")
     world.serve(two)
     await until(lambda: world.asked["two"] >= 2)
+
+
+async def test_that_there_is_no_answer_yet_is_news(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket_checks, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(bucket_checks, "PAUSE_SECONDS", 0.01)
+    world.gate = asyncio.Event()
+    world.serve(*(to(f"bucket-{number}") for number in range(CHECKS_AT_ONCE + 1)))
+    last = f"bucket-{CHECKS_AT_ONCE}"
+    await until(lambda: world.at_once == CHECKS_AT_ONCE)
+    world.now += 1
+    await until(lambda: world.news >= CHECKS_AT_ONCE + 1)
+    assert world.checks.state_of(last) is UNKNOWN
+
+
+async def test_a_new_route_comes_before_those_that_gave_no_answer(world: World) -> None:
+    dead = [to(f"dead-{number}") for number in range(2 * CHECKS_AT_ONCE)]
+    for served in dead:
+        world.answers[served.bucket] = BackendError("cannot connect")
+    world.serve(*dead)
+    for served in dead:
+        await world.said_of(served)
+    await asyncio.sleep(0.02)  # all of them are due again
+    before = world.asked.total()
+    world.serve(*dead, to("new"))
+    await until(lambda: world.asked["new"])
+    assert world.asked.total() - before <= CHECKS_AT_ONCE + 1
+
+
+async def test_a_backend_that_gives_no_answer_is_asked_ever_less_often(world: World) -> None:
+    world.answers["one"] = BackendError("cannot connect")
+    world.serve(to("one"))
+    await until(lambda: world.asked["one"] >= 3)
+    asked = world.asked["one"]
+    await asyncio.sleep(0.04)
+    assert world.asked["one"] <= asked + 1
 
 
 @pytest.mark.parametrize(
@@ -210,14 +253,15 @@ def exchange(served: Route, *, is_granted: bool) -> ExchangeReport:
 async def test_a_role_is_not_asked_for_before_its_time(world: World) -> None:
     world.has_credentials = False
     one, two = to("one", auth=web_identity_auth()), to("two", auth=web_identity_auth())
-    world.serve(one)
+    gone = to("gone", auth=web_identity_auth())
+    world.serve(one, gone)
     world.serve(one, two)
     world.checks.exchanged(exchange(one, is_granted=False))
     await settle()
     assert world.asked.total() == 0
-    assert world.checks.state_of(_backend(one)) is UNKNOWN, "why there are none is told at once"
+    assert world.checks.state_of(one.uid) is UNKNOWN, "why there are none is told at once"
     world.checks.exchanged(exchange(one, is_granted=True))
-    assert world.checks.state_of(_backend(one)) is None
+    assert world.checks.state_of(one.uid) is None
     assert [await world.said_of(item) for item in (one, two)] == [FOUND, FOUND]
     world.checks.exchanged(exchange(one, is_granted=True))
     await settle()
@@ -233,7 +277,7 @@ async def test_a_route_that_is_gone_is_not_asked_for_again(world: World) -> None
     asked = world.asked["one"]
     await asyncio.sleep(0.05)
     assert world.asked["one"] <= asked + 1
-    assert world.checks.state_of(_backend(one)) is UNKNOWN
+    assert world.checks.state_of(one.uid) is UNKNOWN
 
 
 async def test_only_so_many_are_asked_for_at_once(world: World) -> None:

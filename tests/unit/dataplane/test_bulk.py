@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import resource
 import socket
@@ -13,14 +14,13 @@ from pathlib import Path
 import pytest
 
 from bucketroute_dataplane.shell.bulk import (
-    MAX_IDLE_PIPES,
     MIN_MOVE_BYTES,
-    PIPE_BYTES,
     TURN_BYTES,
     BulkMover,
     Move,
     Splice,
 )
+from bucketroute_dataplane.shell.pipes import MAX_IDLE_PIPES, MIN_PIPE_BYTES, PIPE_BYTES, Pipes
 from bucketroute_testing.tcp_sides import Side
 from bucketroute_testing.transports import settle, until
 
@@ -179,6 +179,31 @@ async def test_a_source_that_is_reset_is_broken(bench: Bench) -> None:
     assert await bench.ended() == ["source broken"]
 
 
+async def test_urgent_data_ends_a_move(bench: Bench) -> None:
+    """splice(2) stops there, though the kernel says that there is something to read."""
+    bench.begin(2 * MiB)
+    await bench.source.send(b"before")
+    bench.source.far.send(b"!", socket.MSG_OOB)
+    await bench.source.send(b"after")
+    assert await bench.ended() == ["source broken"]
+
+
+async def test_a_side_that_is_ready_in_vain_has_no_more_time(bench: Bench) -> None:
+    """Whoever is told that it waits gives the side its time anew, so nobody must be told twice."""
+    calls = 0
+
+    def full(source: int, target: int, count: int, /, *, flags: int) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            return 100  # into the pipe
+        raise BlockingIOError
+
+    bench.begin(2 * MiB, full)
+    await until(lambda: calls > 20)
+    assert bench.owner.waits == [False]
+
+
 async def test_a_target_that_is_reset_is_broken(bench: Bench) -> None:
     bench.begin(64 * MiB)
     sending = asyncio.ensure_future(bench.source.send(PATTERN * 6))
@@ -211,15 +236,40 @@ async def test_closing_the_mover_ends_every_move(bench: Bench) -> None:
     assert bench.owner.ends == []
 
 
-async def test_a_few_empty_pipes_are_kept_for_the_next_moves(bench: Bench) -> None:
-    pipes = [bench.mover.take_pipe() for _ in range(MAX_IDLE_PIPES + 3)]
+def test_a_few_empty_pipes_are_kept_for_the_next_moves() -> None:
+    pipes = Pipes()
+    taken = [pipes.take() for _ in range(MAX_IDLE_PIPES + 3)]
     before = descriptors()
-    for pipe in pipes:
-        bench.mover.put_back(pipe)
+    for pipe in taken:
+        pipes.put_back(pipe)
     assert descriptors() == before - 2 * 3
-    kept = bench.mover.take_pipe()
-    assert kept in pipes
-    bench.mover.put_back(kept)
+    assert pipes.take() in taken
+    pipes.close()
+
+
+@pytest.mark.parametrize(
+    ("granted", "expected"), [(8 * 1024, "refused"), (MIN_PIPE_BYTES, "moved")]
+)
+async def test_pipes_beyond_the_users_limit_are_not_worth_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, granted: int, expected: str
+) -> None:
+    """The kernel's limit is for users without privilege, which this test may not be."""
+    real = fcntl.fcntl
+
+    def limited(descriptor: int, command: int, value: int = 0) -> int:
+        return real(descriptor, command, granted if command == fcntl.F_SETPIPE_SZ else value)
+
+    monkeypatch.setattr(fcntl, "fcntl", limited)
+    before = descriptors()
+    bench.begin(2 * MiB)
+    sending = asyncio.ensure_future(bench.source.send(PATTERN[: 2 * MiB]))
+    if expected == "moved":
+        assert await bench.target.receive(2 * MiB) == PATTERN[: 2 * MiB]
+    assert await bench.ended() == [expected]
+    sending.cancel()
+    if expected == "refused":
+        assert descriptors() == before
+    assert bench.mover.is_available
 
 
 # -- refusals ------------------------------------------------------------------------------------
