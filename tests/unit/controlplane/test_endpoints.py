@@ -80,6 +80,7 @@ def test_a_host_that_a_resolver_may_read_as_a_number_is_refused(host: str) -> No
     "text",
     [
         "ftp://s3.example.com",
+        f"https://{'a' * 64}.example.com",
         "https://S3.example.com",
         "https://user@s3.example.com",
         "https://s3.example.com/x",

@@ -1,6 +1,6 @@
 """What a status is to say of credentials: when their first word is waited for, and how long."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bucketroute_operator.core.compilation import RouteResult
 from bucketroute_operator.core.conditions import RouteOutcome, Status
@@ -19,7 +19,9 @@ from bucketroute_operator.shell.status_view import (
     StatusView,
 )
 from bucketroute_operator.shell.store import ObjectStore
-from bucketroute_snapshot import RouteState, SnapshotSecrets
+from bucketroute_snapshot import Route, RouteState, SnapshotSecrets, UnsignedAuth
+from bucketroute_snapshot.model import BackendAuth
+from bucketroute_snapshot.update import BucketState
 from bucketroute_testing.kube import FakeKube
 from bucketroute_testing.operator_objects import (
     OPERATOR_NAMESPACE,
@@ -46,7 +48,8 @@ def _ready(generation: int) -> Status:
 class Published:
     """A route of generation 3, published just now by an operator that has been up for long."""
 
-    def __init__(self, *, mode: str = "Shared") -> None:
+    def __init__(self, *, mode: str = "Shared", auth: BackendAuth | None = None) -> None:
+        self._auth = auth
         self.clock = Seconds()
         kube, store = FakeKube(), ObjectStore()
         raw = raw_class()
@@ -69,12 +72,18 @@ class Published:
     async def publish(self) -> None:
         await self._pods.refresh()
         candidate = Candidate(
-            snapshot=snapshot(route("reports", generation=3)),
+            snapshot=snapshot(self._route()),
             secrets=SnapshotSecrets(),
             explained=(),
             allows_mass_removal=False,
         )
         await self.rollout.roll(candidate)
+
+    def _route(self) -> Route:
+        made = route("reports", generation=3)
+        assert made.backend is not None
+        backend = replace(made.backend, auth=self._auth or made.backend.auth)
+        return replace(made, backend=backend)
 
     def outcome(self, before: Status) -> RouteOutcome:
         ref = ObjectRef(kind="BucketRoute", namespace="team-a", name="reports")
@@ -109,6 +118,30 @@ async def test_a_word_ends_the_wait() -> None:
     said = {"team-a/reports": CredentialState(status="True", code="Exchanged")}
     published.rollout.channel.reported("pod-1", said)
     assert not published.outcome({}).awaits_word
+
+
+async def test_a_route_without_a_role_is_waited_for_as_well() -> None:
+    """Its bucket is being asked for; a pod that has tried says all it knows for now."""
+    published = Published(auth=UnsignedAuth())
+    await published.publish()
+    assert published.outcome({}).credential_ready.reason == "NotNeeded"
+    assert published.outcome({}).awaits_word
+    for code, awaits in (("NotTried", True), ("NotNeeded", False)):
+        said = {"team-a/reports": CredentialState(status="True", code=code)}
+        published.rollout.channel.reported("pod-1", said)
+        assert published.outcome({}).awaits_word is awaits
+
+
+async def test_a_new_leader_knows_of_a_bucket_what_the_one_before_said() -> None:
+    published = Published()
+    await published.publish()
+    published.clock.now -= WARM_UP_SECONDS
+    was = {"type": "BucketFound", "status": "False", "reason": "B", "message": "m"}
+    before: Status = {"conditions": [was]}
+    assert published.outcome(before).bucket_found.reason == "B"
+    word = CredentialState(status="True", code="Exchanged", bucket=BucketState.FORBIDDEN)
+    published.rollout.channel.reported("pod-1", {"team-a/reports": word})
+    assert published.outcome(before).bucket_found.reason == "ListForbidden"
 
 
 async def test_a_route_that_was_ready_stays_so_until_it_is_edited() -> None:

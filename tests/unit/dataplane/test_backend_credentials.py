@@ -9,7 +9,9 @@ import pytest
 
 from bucketroute_dataplane.core.backend_credentials import UNSIGNED, Credentials
 from bucketroute_dataplane.core.errors import BackendUnavailableError, S3Error
+from bucketroute_dataplane.core.resolve import BackendTarget
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials, RouteHealth
+from bucketroute_dataplane.shell.bucket_checks import BucketChecks
 from bucketroute_snapshot import (
     Backend,
     Route,
@@ -21,6 +23,7 @@ from bucketroute_snapshot import (
     UnsignedAuth,
 )
 from bucketroute_snapshot.model import BackendAuth
+from bucketroute_snapshot.update import BucketState
 from bucketroute_testing.credential_cache import CacheBench
 from bucketroute_testing.web_identity import refusing, web_identity_auth
 
@@ -202,6 +205,42 @@ async def test_a_changed_route_whose_exchange_failed_is_exchanged_for_again(
     await bench.clock.advance(2)
     assert bench.sts.calls == 2
     assert _health(credentials) == {"team-a/a": ("True", "Exchanged")}
+
+
+async def test_a_role_that_a_backend_was_given_is_exchanged_for_though_the_route_is_the_same(
+    credentials: BackendCredentials, bench: CacheBench
+) -> None:
+    """What a BucketBackend says of itself may be corrected without any edit of its routes."""
+    for role in ("a", "b", "b"):
+        serve(credentials, [_route("a", web_identity_auth(role=role))], prefetch=True)
+        await bench.clock.advance(2)
+    assert [form["RoleArn"][-1] for form in bench.sts.forms] == ["a", "b"]
+    assert _health(credentials) == {"team-a/a": ("True", "Exchanged")}
+
+
+@pytest.mark.parametrize(
+    ("bucket", "said"),
+    [
+        (None, ("Unknown", "NotTried", "Unknown")),
+        (BucketState.NOT_FOUND, ("True", "NotNeeded", "NotFound")),
+    ],
+    ids=["being asked for", "answered"],
+)
+async def test_credentials_and_bucket_of_a_route_are_told_of_together(
+    bench: CacheBench, bucket: BucketState | None, said: tuple[str, str, str]
+) -> None:
+    class Buckets(BucketChecks):
+        def state_of(self, uid: str) -> BucketState | None:
+            return bucket if uid == "uid-of-public" else BucketState.UNKNOWN
+
+    async def ask(_target: BackendTarget) -> BucketState:
+        raise AssertionError
+
+    buckets = Buckets(ask, has_credentials=lambda _backend: True, clock=lambda: 0.0)
+    credentials = BackendCredentials(cache=bench.cache, health=bench.health, buckets=buckets)
+    serve(credentials, [_route("public", UnsignedAuth())], prefetch=True)
+    (told,) = credentials.health()
+    assert (told.state, told.code, told.bucket) == said
 
 
 async def test_without_prefetch_nothing_is_exchanged_before_a_request(

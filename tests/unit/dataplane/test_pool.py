@@ -170,6 +170,14 @@ async def test_a_forbidden_address_is_not_dialled(pools: UpstreamPools) -> None:
         assert store.accepted == 0
 
 
+async def test_a_name_that_cannot_be_resolved_for_its_form_is_a_backends_failure(
+    pools: UpstreamPools,
+) -> None:
+    async with serving() as store:
+        with pytest.raises(BackendError, match="cannot connect: UnicodeError"):
+            await pools.dial(replace(store.endpoint, host="a" * 64 + ".example.com"))
+
+
 async def test_a_name_that_is_rebound_after_the_check_is_dialled_where_it_was_checked() -> None:
     names = ScriptedNames(store_test=[["127.0.0.1"], ["127.0.0.1", "169.254.169.254"]])
     pools = UpstreamPools(Watchdog(), Resolver(names))
