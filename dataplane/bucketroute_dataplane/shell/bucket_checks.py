@@ -20,7 +20,7 @@ from bucketroute_dataplane.core.resolve import BackendTarget, RouteEntry
 from bucketroute_dataplane.shell.credential_events import CredentialKey, ExchangeReport, key_of
 from bucketroute_dataplane.shell.upstream import UpstreamConnection
 from bucketroute_dataplane.shell.upstream_ports import BackendError
-from bucketroute_snapshot import Backend, RouteState, WebIdentityAuth
+from bucketroute_snapshot import Backend, Route, RouteState, WebIdentityAuth
 from bucketroute_snapshot.update import BucketState
 
 if TYPE_CHECKING:  # it has these
@@ -46,7 +46,7 @@ log = logging.getLogger("bucketroute.dataplane")
 class _Check:
     """`key` is None where no role is assumed; `begun_at`, until there are credentials."""
 
-    uid: str
+    route: Route
     target: BackendTarget
     key: CredentialKey | None
     pause_seconds: float
@@ -67,12 +67,14 @@ class BucketChecks:
         ask: Ask,
         *,
         has_credentials: Callable[[Backend], bool],
+        prefetch: Callable[[CredentialKey], None],
         clock: Callable[[], float],
         again_after_seconds: float = AGAIN_AFTER_SECONDS,
     ) -> None:
         self.on_news: Callable[[], None] = lambda: None
         self._ask = ask
         self._has_credentials = has_credentials
+        self._prefetch = prefetch
         self._clock = clock
         self._again_after_seconds = again_after_seconds
         self._checks: dict[str, _Check] = {}  # by the UID of the route
@@ -89,17 +91,17 @@ class BucketChecks:
         checks: dict[str, _Check] = {}
         new: list[_Check] = []
         for entry in entries:
-            target, uid = entry.target, entry.route.uid
-            if target is not None and entry.route.state is RouteState.ACTIVE:
-                check = self._checks.get(uid)
+            target, route = entry.target, entry.route
+            if target is not None and route.state is RouteState.ACTIVE:
+                check = known = self._checks.get(route.uid)
                 if check is None or not _is_same(check.target.backend, target.backend):
-                    check = self._new_check(uid, target)
+                    check = self._new_check(route, target, known)
                     new.append(check)
-                checks[uid] = check
+                checks[route.uid] = check
             yield
         gone = []
         for known in self._checks.values():
-            if checks.get(known.uid) is not known:
+            if checks.get(known.route.uid) is not known:
                 gone.append(known)
             yield
 
@@ -112,9 +114,10 @@ class BucketChecks:
     def state_of(self, uid: str) -> BucketState | None:
         """None while the first answer is about to come."""
         check = self._checks.get(uid)
-        if check is None or check.begun_at is None:
+        if check is None:
             return BucketState.UNKNOWN
-        if not check.is_answered and self._clock() - check.begun_at < CHECK_SECONDS:
+        is_asking = check.begun_at is not None and not check.is_answered
+        if is_asking and self._clock() - (check.begun_at or 0.0) < CHECK_SECONDS:
             return None
         return check.state
 
@@ -135,11 +138,15 @@ class BucketChecks:
     def dropped(self, key: CredentialKey) -> None:
         """Of no concern: what was answered stays true."""
 
-    def _new_check(self, uid: str, target: BackendTarget) -> _Check:
+    def _new_check(self, route: Route, target: BackendTarget, known: _Check | None) -> _Check:
+        """What was known goes on to hold if it was not the route that was edited: a change of its
+        class or BucketBackend may concern thousands."""
         backend, key = target.backend, None
         if isinstance(backend.auth, WebIdentityAuth):
             key = key_of(backend, backend.auth)
-        check = _Check(uid, target, key, self._again_after_seconds)
+        check = _Check(route, target, key, self._again_after_seconds)
+        if known is not None and known.route.generation == route.generation:
+            check.state, check.is_answered = known.state, known.is_answered
         if key is None or self._has_credentials(backend):
             check.begun_at = self._clock()
         return check
@@ -148,8 +155,8 @@ class BucketChecks:
         if check.key is None or self._has_credentials(check.target.backend):
             self._begin(check)
         else:
-            check.begun_at = None
             self._waiting.setdefault(check.key, set()).add(check)
+            self._prefetch(check.key)
 
     def _begin(self, check: _Check) -> None:
         check.begun_at = self._clock()
@@ -174,7 +181,7 @@ class BucketChecks:
 
     def _is_wanted(self, check: _Check) -> bool:
         """Whether its route is there as it was."""
-        return self._checks.get(check.uid) is check
+        return self._checks.get(check.route.uid) is check
 
     async def _work(self) -> None:
         while True:
@@ -184,8 +191,10 @@ class BucketChecks:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     def _take(self, check: _Check, state: BucketState) -> None:
-        is_news = not check.is_answered or state is not check.state
-        check.state, check.is_answered = state, True
+        # Who gives no answer once takes nothing back of what was seen.
+        seen = check.state if state is BucketState.UNKNOWN else state
+        is_news = not check.is_answered or seen is not check.state
+        check.state, check.is_answered = seen, True
         if is_news:
             self.on_news()
         pause_seconds = self._again_after_seconds

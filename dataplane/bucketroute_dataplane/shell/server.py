@@ -88,6 +88,7 @@ async def dataplane(
     buckets = BucketChecks(
         lambda target: ask_for_bucket(services, target),
         has_credentials=lambda backend: services.credentials.peek(backend) is not None,
+        prefetch=lambda key: cache.prefetch(key),
         clock=perf_counter,
     )
     cache = CredentialCache(

@@ -86,6 +86,8 @@ class ClassChannel:
         self.current = Publication(
             version=version, rendering=rendering, secrets=secrets, published_at=self._clock()
         )
+        if previous is not None and previous.rendering.lines.keys() - rendering.lines.keys():
+            self._drop_words(*self._pods.values())
         self._published.set()
         self._published = asyncio.Event()
         return changed
@@ -166,14 +168,17 @@ class ClassChannel:
     def reported(self, pod_uid: str, credentials: Mapping[str, CredentialState]) -> None:
         """Later words on a route replace earlier ones; routes that are gone are forgotten."""
         pod = self._pod(pod_uid)
-        published = () if self.current is None else self.current.rendering.lines
-        names = {"/".join(key) for key in published}
-        merged = {**pod.state.credentials, **credentials}
-        pod.state = replace(
-            pod.state,
-            credentials={route: said for route, said in merged.items() if route in names},
-        )
+        pod.state = replace(pod.state, credentials={**pod.state.credentials, **credentials})
+        self._drop_words(pod)
         self._on_word()
+
+    def _drop_words(self, *pods: _Pod) -> None:
+        """Of routes that are not published: one of the same name may come, and be another."""
+        lines = {} if self.current is None else self.current.rendering.lines
+        names = {"/".join(key) for key in lines}
+        for pod in pods:
+            kept = {route: said for route, said in pod.state.credentials.items() if route in names}
+            pod.state = replace(pod.state, credentials=kept)
 
     def state_of(self, pod_uid: str) -> PodState | None:
         """None if the pod has not been heard."""
@@ -271,30 +276,3 @@ class ClassChannel:
             if version == known:
                 return changed
         return None
-
-
-class Channels:
-    """The channels by class. `is_leading` is false on replicas that answer nothing but 421."""
-
-    def __init__(self, on_word: Callable[[], None]) -> None:
-        self.is_leading = False
-        self._on_word = on_word
-        self._channels: dict[str, ClassChannel] = {}
-
-    def of(self, class_name: str) -> ClassChannel:
-        if class_name not in self._channels:
-            self._channels[class_name] = ClassChannel(class_name, on_word=self._on_word)
-        return self._channels[class_name]
-
-    def find(self, class_name: str) -> ClassChannel | None:
-        """None for a class of which nothing was ever published."""
-        channel = self._channels.get(class_name)
-        return None if channel is None or channel.current is None else channel
-
-    def stop_leading(self) -> None:
-        self.is_leading = False
-        for channel in self:
-            channel.release()
-
-    def __iter__(self) -> Iterator[ClassChannel]:
-        return iter(list(self._channels.values()))

@@ -21,7 +21,8 @@ from starlette.routing import Route
 
 from bucketroute_operator.core.rollout import CredentialState
 from bucketroute_operator.shell.callers import Caller, Callers, UnauthenticatedError
-from bucketroute_operator.shell.channel import Channels, ClassChannel
+from bucketroute_operator.shell.channel import ClassChannel
+from bucketroute_operator.shell.channels import Channels
 from bucketroute_operator.shell.kube_api import KubeError
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.older_readers import OlderReaders

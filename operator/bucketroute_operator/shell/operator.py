@@ -12,7 +12,7 @@ from typing import Protocol
 from bucketroute_operator.settings import OperatorSettings
 from bucketroute_operator.shell.callers import Callers
 from bucketroute_operator.shell.certificate_store import CertificateStore
-from bucketroute_operator.shell.channel import Channels
+from bucketroute_operator.shell.channels import Channels
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
 from bucketroute_operator.shell.config_server import ConfigServer
 from bucketroute_operator.shell.default_class import keep_ensuring, refresh_endpoint

@@ -16,7 +16,7 @@ from bucketroute_operator.core.compiler import CompileInputs, compile_snapshot
 from bucketroute_operator.core.delta import RouteKey
 from bucketroute_operator.core.resources import ClassObject
 from bucketroute_operator.shell.aws_endpoints import aws_s3_endpoint
-from bucketroute_operator.shell.channel import Channels
+from bucketroute_operator.shell.channels import Channels
 from bucketroute_operator.shell.class_rollout import Candidate, ClassRollout
 from bucketroute_operator.shell.cluster_keys import ClusterKeys
 from bucketroute_operator.shell.injector_settings import InjectorSettings

@@ -14,7 +14,8 @@ from bucketroute_operator.core.delta import render
 from bucketroute_operator.core.resources import ServiceAccountRef
 from bucketroute_operator.shell.callers import Callers
 from bucketroute_operator.shell.certificates import renewed
-from bucketroute_operator.shell.channel import Channels, ClassChannel
+from bucketroute_operator.shell.channel import ClassChannel
+from bucketroute_operator.shell.channels import Channels
 from bucketroute_operator.shell.config_server import ConfigServer
 from bucketroute_operator.shell.listeners import listening
 from bucketroute_operator.shell.metrics import Metrics

@@ -21,6 +21,7 @@ from bucketroute_dataplane.shell.config_channel import (
 from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
 from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_operator.core.delta import full_update, render
+from bucketroute_operator.core.rollout import CredentialState
 from bucketroute_operator.shell.callers import Caller
 from bucketroute_snapshot import Secret, SnapshotSecrets
 from bucketroute_snapshot.update import NO_SECRETS, BucketState
@@ -373,6 +374,17 @@ async def test_a_report_tells_of_buckets(
     state = operator.channel.state_of("pod-1")
     assert state is not None
     assert state.credentials["team-a/one"].bucket is understood
+
+
+async def test_a_route_of_the_same_name_inherits_no_word(operator: OperatorEnd) -> None:
+    operator.publish("1.1", TWO)
+    said = CredentialState(status="True", code="Exchanged", bucket=BucketState.FOUND)
+    operator.channel.reported("pod-1", dict.fromkeys(("team-a/one", "team-a/two"), said))
+    operator.publish("1.2", ONE)
+    operator.publish("1.3", TWO)
+    state = operator.channel.state_of("pod-1")
+    assert state is not None
+    assert set(state.credentials) == {"team-a/one"}
 
 
 async def test_a_report_names_only_routes_that_are_published(operator: OperatorEnd) -> None:

@@ -236,7 +236,12 @@ async def test_credentials_and_bucket_of_a_route_are_told_of_together(
     async def ask(_target: BackendTarget) -> BucketState:
         raise AssertionError
 
-    buckets = Buckets(ask, has_credentials=lambda _backend: True, clock=lambda: 0.0)
+    buckets = Buckets(
+        ask,
+        has_credentials=lambda _backend: True,
+        prefetch=lambda _key: None,
+        clock=lambda: 0.0,
+    )
     credentials = BackendCredentials(cache=bench.cache, health=bench.health, buckets=buckets)
     serve(credentials, [_route("public", UnsignedAuth())], prefetch=True)
     (told,) = credentials.health()

@@ -11,7 +11,7 @@ from bucketroute_dataplane.core.resolve import BackendTarget
 from bucketroute_dataplane.core.sts import StsUnavailable
 from bucketroute_dataplane.shell import bucket_checks
 from bucketroute_dataplane.shell.bucket_checks import CHECK_SECONDS, CHECKS_AT_ONCE, BucketChecks
-from bucketroute_dataplane.shell.credential_events import ExchangeReport, key_of
+from bucketroute_dataplane.shell.credential_events import CredentialKey, ExchangeReport, key_of
 from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_snapshot import Backend, Route, RouteState, WebIdentityAuth
 from bucketroute_snapshot.update import BucketState
@@ -33,9 +33,11 @@ class World:
         self.at_once = self.most_at_once = 0
         self.news = 0
         self.has_credentials = True
+        self.prefetched: list[CredentialKey] = []
         self.checks = BucketChecks(
             self._ask,
             has_credentials=lambda _backend: self.has_credentials,
+            prefetch=self.prefetched.append,
             clock=lambda: self.now,
             again_after_seconds=0.01,
         )
@@ -120,11 +122,35 @@ async def test_a_route_is_asked_for_again_only_if_its_backend_changed(world: Wor
     await until(lambda: world.asked["two"])
     await settle()
     assert (world.asked["one"], world.checks.state_of("one")) == (1, FOUND)
-    moved = to("one", region="eu-west-2")
+    moved = replace(to("one", region="eu-west-2"), generation=3)
     world.serve(moved)
     assert world.checks.state_of("one") is None
     assert await world.said_of(moved) is FOUND
     assert world.asked["one"] == 2
+
+
+async def test_what_was_seen_holds_until_the_answer_where_the_route_was_not_edited(
+    world: World,
+) -> None:
+    """Its class was, and thousands of routes with it."""
+    one = to("one")
+    world.serve(one)
+    await world.said_of(one)
+    world.answers["one"] = NOT_FOUND
+    world.serve(to("one", region="eu-west-2"))
+    assert world.checks.state_of("one") is FOUND
+    await until(lambda: world.checks.state_of("one") is NOT_FOUND)
+
+
+async def test_who_gives_no_answer_once_takes_nothing_back(world: World) -> None:
+    world.answers["one"] = NOT_FOUND
+    one = to("one")
+    world.serve(one)
+    await world.said_of(one)
+    world.answers["one"] = BackendError("cannot connect")
+    asked = world.asked["one"]
+    await until(lambda: world.asked["one"] > asked + 1)
+    assert (world.checks.state_of("one"), world.news) == (NOT_FOUND, 1)
 
 
 async def test_a_missing_bucket_is_asked_for_until_it_is_there(world: World) -> None:
@@ -256,6 +282,7 @@ async def test_a_role_is_not_asked_for_before_its_time(world: World) -> None:
     gone = to("gone", auth=web_identity_auth())
     world.serve(one, gone)
     world.serve(one, two)
+    assert set(world.prefetched) == {exchange(one, is_granted=True).key}
     world.checks.exchanged(exchange(one, is_granted=False))
     await settle()
     assert world.asked.total() == 0
