@@ -109,10 +109,11 @@ class StatusWriter:
             self._class(result, programmed_counts[result.metadata.name], todo)
         # What is broken goes first: at 100 writes a second a cold start takes a while.
         todo.writes.sort(key=lambda item: _is_ready(item[2]))
-        if not await self._write_all(todo.writes):
-            todo.again_in(self._backoff.failed())
-        elif todo.writes:
+        are_written = await self._write_all(todo.writes)
+        if any(are_written):  # refusals here and there are not to add up
             self._backoff.succeeded()
+        if not all(are_written):
+            todo.again_in(self._backoff.failed())
         return todo.look_again_seconds
 
     async def _routes(self, inputs: StatusInputs, todo: _Pass) -> Counter[str]:
@@ -184,7 +185,8 @@ class StatusWriter:
         if not is_same(status, self._store.status(resource, metadata.ref)):
             todo.writes.append((resource, metadata, status))
 
-    async def _write_all(self, writes: Iterable[Write]) -> bool:
+    async def _write_all(self, writes: Iterable[Write]) -> list[bool]:
+        """Whether each was written, in their order."""
         gate = asyncio.Semaphore(WRITES_AT_ONCE)
 
         async def write(item: Write) -> bool:
@@ -193,7 +195,7 @@ class StatusWriter:
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(write(item)) for item in writes]
-        return all(task.result() for task in tasks)
+        return [task.result() for task in tasks]
 
     async def _write(
         self, resource: Resource, metadata: Metadata, status: dict[str, object]

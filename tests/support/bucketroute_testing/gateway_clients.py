@@ -22,6 +22,9 @@ from bucketroute_dataplane.shell.config_store import HeldConfig
 from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_testing.config_channel import RecordingTarget
 
+# What a test waits for comes sooner than a gateway's word would.
+REPORTED_EVERY_SECONDS = 0.5
+
 
 class ReportingTarget(RecordingTarget):
     """Has everything at hand for whatever it serves. `reporter` is set before anything comes."""
@@ -101,7 +104,9 @@ class GatewayClients:
             target, clock = ReportingTarget(), SystemClock()
             # No jitter: after a failure they come back as soon as they may.
             channel = ConfigChannel(client, target, ConfigFiles(), clock=clock, jitter=lambda: 0.0)
-            target.reporter = CredentialReporter(client, channel, target.health, clock=clock)
+            target.reporter = CredentialReporter(
+                client, channel, target.health, clock=clock, every_seconds=REPORTED_EVERY_SECONDS
+            )
             self.followers.append(Follower(channel=channel, target=target))
         tasks = [asyncio.create_task(each.channel.run()) for each in self.followers]
         tasks += [asyncio.create_task(each.target.reporter.run()) for each in self.followers]
