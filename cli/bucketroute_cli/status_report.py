@@ -6,16 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Json = Mapping[str, Any]
+from bucketroute_operator.core.conditions import ROUTE_CONDITIONS
 
-_ORDER = (
-    "Accepted",
-    "ResolvedRefs",
-    "Exported",
-    "Programmed",
-    "CredentialReady",
-    "BucketFound",
-)
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +116,9 @@ def _readiness(
         return unknown, (unknown,)
     if ready.status == "True":
         return ready, ()
-    failing = (conditions[name] for name in _ORDER if name in conditions and name != "Exported")
+    failing = (
+        conditions[name] for name in ROUTE_CONDITIONS if name in conditions and name != "Exported"
+    )
     return ready, tuple(item for item in failing if item.status == "False") or (ready,)
 
 

@@ -34,10 +34,18 @@ class BucketState(Enum):
     """What a data plane reports of a backend's bucket. FORBIDDEN: the backend does not tell, since
     its credentials may not list it. UNKNOWN: it was not asked, or did not answer."""
 
-    FOUND = "Found"
+    # In the order in which they count.
     NOT_FOUND = "NotFound"
+    FOUND = "Found"
     FORBIDDEN = "Forbidden"
     UNKNOWN = "Unknown"
+
+    @classmethod
+    def of_all(cls, said: Iterable[BucketState]) -> BucketState:
+        """What several know together: what one has seen counts for more than that others could
+        not see."""
+        words = set(said)
+        return next((state for state in cls if state in words), cls.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -116,8 +116,8 @@ class BucketChecks:
         check = self._checks.get(uid)
         if check is None:
             return BucketState.UNKNOWN
-        is_asking = check.begun_at is not None and not check.is_answered
-        if is_asking and self._clock() - (check.begun_at or 0.0) < CHECK_SECONDS:
+        begun_at = None if check.is_answered else check.begun_at
+        if begun_at is not None and self._clock() - begun_at < CHECK_SECONDS:
             return None
         return check.state
 
@@ -173,8 +173,7 @@ class BucketChecks:
             self.on_news()
 
     def _forget(self, check: _Check) -> None:
-        waiting = self._waiting.get(check.key) if check.key is not None else None
-        if waiting is not None and check.key is not None:
+        if check.key is not None and (waiting := self._waiting.get(check.key)):
             waiting.discard(check)
             if not waiting:
                 del self._waiting[check.key]

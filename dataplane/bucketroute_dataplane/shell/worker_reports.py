@@ -9,16 +9,6 @@ from bucketroute_dataplane.shell.backend_credentials import RouteHealth
 from bucketroute_dataplane.shell.credential_health import NOT_TRIED, HealthState
 from bucketroute_snapshot.update import BucketState
 
-# What one of them has seen counts for more than that others could not see.
-_BUCKETS = [
-    state.value
-    for state in (
-        BucketState.NOT_FOUND,
-        BucketState.FOUND,
-        BucketState.FORBIDDEN,
-        BucketState.UNKNOWN,
-    )
-]
 _WORST_FIRST = [state.value for state in (HealthState.FALSE, HealthState.UNKNOWN, HealthState.TRUE)]
 
 
@@ -53,4 +43,6 @@ def _worst(route: str, told: Sequence[RouteHealth]) -> RouteHealth:
     if not tried:
         return RouteHealth(route=route, state=NOT_TRIED.state.value, code=NOT_TRIED.code, at=None)
     worst = min(tried, key=lambda item: (_WORST_FIRST.index(item.state), -(item.at or 0.0)))
-    return replace(worst, bucket=min((item.bucket for item in tried), key=_BUCKETS.index))
+    return replace(
+        worst, bucket=BucketState.of_all(BucketState(item.bucket) for item in tried).value
+    )

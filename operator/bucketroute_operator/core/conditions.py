@@ -16,6 +16,16 @@ from bucketroute_operator.core.rollout import NO_ANSWER, Outcome
 
 Status = Mapping[str, object]
 
+# Of a route, causes before what follows from them; `Ready` sums them up.
+ROUTE_CONDITIONS = (
+    "Accepted",
+    "ResolvedRefs",
+    "Exported",
+    "Programmed",
+    "CredentialReady",
+    "BucketFound",
+)
+
 _MAX_MESSAGE_LENGTH = 1024
 _WORDS = {True: "True", False: "False", None: "Unknown"}
 

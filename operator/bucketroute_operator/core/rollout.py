@@ -216,9 +216,9 @@ def is_told_of(route: str, pods: Iterable[PodState]) -> bool:
 
 
 def bucket_found(route: str, pods: Iterable[PodState]) -> Outcome:
-    """What any ready pod has seen counts for more than that others could not see."""
-    said = {pod.credentials[route].bucket for pod in pods if route in pod.credentials}
-    return next((outcome for word, outcome in _BUCKETS.items() if word in said), NO_ANSWER)
+    """What the ready pods know together."""
+    said = (pod.credentials[route].bucket for pod in pods if route in pod.credentials)
+    return _BUCKETS[BucketState.of_all(said)]
 
 
 def synced(fleet: Fleet, having_count: int, rejecting_count: int, *, is_held: bool) -> Outcome:

@@ -86,7 +86,7 @@ class ClassChannel:
         self.current = Publication(
             version=version, rendering=rendering, secrets=secrets, published_at=self._clock()
         )
-        if previous is not None and previous.rendering.lines.keys() - rendering.lines.keys():
+        if not changed <= rendering.lines.keys():  # some are gone
             self._drop_words(*self._pods.values())
         self._published.set()
         self._published = asyncio.Event()

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from time import monotonic
 from uuid import uuid4
 
-from bucketroute_operator.core.conditions import Status, condition_of
+from bucketroute_operator.core.conditions import ROUTE_CONDITIONS, Status, condition_of
 from bucketroute_operator.core.resources import API_VERSION, CONTROLLER_NAME, Metadata
 from bucketroute_operator.shell.kube_api import EVENTS, Json, Kube, KubeError
 
 log = logging.getLogger("bucketroute.operator.events")
 
-_TOLD = ("Accepted", "ResolvedRefs", "Exported", "Programmed", "CredentialReady", "BucketFound")
 _PER_SECOND = 5.0
 _BURST = 50.0
 _REPEATED_AFTER_SECONDS = 300.0
@@ -89,7 +88,7 @@ def transitions(before: Status, after: Status) -> list[Mapping[str, object]]:
     A new route that is fine is worth one Event, not one for each condition.
     """
     found = []
-    for kind in _TOLD:
+    for kind in ROUTE_CONDITIONS:
         was, is_now = condition_of(before, kind), condition_of(after, kind)
         if is_now is None:
             continue

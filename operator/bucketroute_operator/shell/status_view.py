@@ -112,16 +112,16 @@ class StatusView:
             if before.get("configVersion") == str(version) and was and was["status"] == "True":
                 outcome = PROGRAMMED
         credential = self._credential(key, view, before)
-        is_told = credential.status != "Unknown" and is_told_of("/".join(key), view.fleet.heard)
         return RouteOutcome(
             result=result,
             programmed=outcome,
             credential_ready=credential,
             bucket_found=self._bucket(key, view, before),
+            # What is dear to find out comes last: for most routes the time is long over.
             awaits_word=view.fleet.is_required
-            and not is_told
             and self._credentials_due_seconds(key, view) > 0
-            and not _was_ready(before, result.metadata.generation),
+            and not _was_ready(before, result.metadata.generation)
+            and (credential.status == "Unknown" or not is_told_of("/".join(key), view.fleet.heard)),
             version="" if version is None else str(version),
             endpoint=view.endpoint,
         )
@@ -181,9 +181,9 @@ class StatusView:
 
     def _bucket(self, key: RouteKey, view: ClassView, before: Status) -> Outcome:
         outcome = bucket_found("/".join(key), view.fleet.heard)
-        return (
-            outcome if outcome != NO_ANSWER else self._or_as_before(outcome, "BucketFound", before)
-        )
+        if outcome != NO_ANSWER:
+            return outcome
+        return self._or_as_before(outcome, "BucketFound", before)
 
     def _or_as_before(self, outcome: Outcome, kind: str, before: Status) -> Outcome:
         """A new leader goes on with what was said, until its data planes have had time to speak."""

@@ -25,6 +25,7 @@ from bucketroute_snapshot import (
 from bucketroute_snapshot.model import BackendAuth
 from bucketroute_snapshot.update import BucketState
 from bucketroute_testing.credential_cache import CacheBench
+from bucketroute_testing.swaps import take_up
 from bucketroute_testing.web_identity import refusing, web_identity_auth
 
 STATIC = StaticAuth(namespace="team-a", secret_name="keys")
@@ -55,14 +56,7 @@ def _route(name: str, auth: BackendAuth | None, state: RouteState = RouteState.A
 
 def serve(credentials: BackendCredentials, routes: Sequence[Route], *, prefetch: bool) -> None:
     """As a swap does, all in one go."""
-    steps = credentials.prepare_routes(routes, prefetch=prefetch)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as prepared:
-            for _ in prepared.value():
-                pass
-            return
+    take_up(credentials.prepare_routes(routes, prefetch=prefetch))
 
 
 def _secrets(session_token: str | None = None) -> SnapshotSecrets:

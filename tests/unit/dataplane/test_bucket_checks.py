@@ -16,6 +16,7 @@ from bucketroute_dataplane.shell.upstream_ports import BackendError
 from bucketroute_snapshot import Backend, Route, RouteState, WebIdentityAuth
 from bucketroute_snapshot.update import BucketState
 from bucketroute_testing.heads import backend, route, route_index
+from bucketroute_testing.swaps import take_up
 from bucketroute_testing.transports import settle, until
 from bucketroute_testing.web_identity import web_identity_auth
 
@@ -45,14 +46,7 @@ class World:
 
     def serve(self, *routes: Route) -> None:
         """As a swap does, all in one go."""
-        steps = self.checks.prepare(route_index(*routes).entries)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as prepared:
-                for _ in prepared.value():
-                    pass
-                return
+        take_up(self.checks.prepare(route_index(*routes).entries))
 
     async def said_of(self, served: Route) -> BucketState:
         """Once there is something to say."""
