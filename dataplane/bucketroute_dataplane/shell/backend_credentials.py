@@ -39,10 +39,12 @@ NO_SECRETS_MESSAGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteHealth:
-    """One entry of the report to the operator: `namespace/name`; True/False/Unknown of its
-    credentials, and why; what is known of its backend's bucket."""
+    """One entry of the report to the operator: `namespace/name`, and which of that name, as it was
+    when; True/False/Unknown of its credentials, and why; what is known of its backend's bucket."""
 
     route: str
+    uid: str
+    generation: int
     state: str
     code: str
     at: float | None
@@ -167,6 +169,8 @@ class BackendCredentials:
             health = NOT_TRIED if bucket is None else self._backend_health(route.backend)
             yield RouteHealth(
                 route=f"{route.namespace}/{route.name}",
+                uid=route.uid,
+                generation=route.generation,
                 state=health.state.value,
                 code=health.code,
                 at=health.at,

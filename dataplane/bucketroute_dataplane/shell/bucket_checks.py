@@ -97,6 +97,7 @@ class BucketChecks:
                 if check is None or not _is_same(check.target.backend, target.backend):
                     check = self._new_check(route, target, known)
                     new.append(check)
+                check.route = route
                 checks[route.uid] = check
             yield
         gone = []

@@ -29,6 +29,8 @@ def refusal(version: ConfigVersion) -> dict[str, object]:
 def report_entry(health: RouteHealth) -> dict[str, object]:
     return {
         "route": health.route,
+        "uid": health.uid,
+        "generation": health.generation,
         "state": health.state,
         "code": health.code,
         "at": health.at,
@@ -41,6 +43,8 @@ def report_entries(content: bytes) -> list[RouteHealth]:
     return [
         RouteHealth(
             route=item["route"],
+            uid=item["uid"],
+            generation=item["generation"],
             state=item["state"],
             code=item["code"],
             at=item["at"],

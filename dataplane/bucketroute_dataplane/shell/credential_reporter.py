@@ -112,8 +112,9 @@ class CredentialReporter:
         return bool(news)
 
     def _is_news(self, item: RouteHealth) -> bool:
-        """That a route was not tried yet goes without saying: to tell it would put off, by the
-        pause after each report, how the exchange turns out."""
-        if item.route not in self._told:
+        """That a route, new or edited, was not tried yet goes without saying: to tell it would put
+        off, by the pause after each report, how the exchange turns out."""
+        told = self._told.get(item.route)
+        if told is None or (told.uid, told.generation) != (item.uid, item.generation):
             return item.code != NOT_TRIED.code
-        return self._told[item.route] != item
+        return told != item

@@ -98,6 +98,7 @@ class WorkerPool:
         self._swaps += 1
         routes = held.snapshot.routes
         self._reports.retain({f"{route.namespace}/{route.name}" for route in routes})
+        self._on_report()  # what workers told before counts from now on
         # Again: some may have begun with the former one since, and what one worker can serve the
         # others can, or they are broken.
         for worker, then in zip(self._workers, await self._bring_all_to(held), strict=True):
@@ -126,9 +127,7 @@ class WorkerPool:
     def credentials(self) -> Iterator[RouteHealth]:
         """How things stand for every route that has a backend."""
         routes = [] if self.current is None else self.current.snapshot.routes
-        return self._reports.of(
-            f"{route.namespace}/{route.name}" for route in routes if route.backend is not None
-        )
+        return self._reports.of(route for route in routes if route.backend is not None)
 
     async def end(self, drain_seconds: float) -> None:
         """Has all of them drain at once; returns when the last has ended, or was killed."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bucketroute_dataplane.shell.backend_credentials import RouteHealth
 from bucketroute_dataplane.shell.credential_health import NOT_TRIED, HealthState
+from bucketroute_snapshot import Route
 from bucketroute_snapshot.update import BucketState
 
 _WORST_FIRST = [state.value for state in (HealthState.FALSE, HealthState.UNKNOWN, HealthState.TRUE)]
@@ -30,18 +31,29 @@ class WorkerReports:
         for worker, told in self._told.items():
             self._told[worker] = {name: item for name, item in told.items() if name in routes}
 
-    def of(self, routes: Iterable[str]) -> Iterator[RouteHealth]:
+    def of(self, routes: Iterable[Route]) -> Iterator[RouteHealth]:
         """In their order."""
-        for name in routes:
-            yield _worst(name, [told[name] for told in self._told.values() if name in told])
+        for route in routes:
+            nothing = RouteHealth(
+                route=f"{route.namespace}/{route.name}",
+                uid=route.uid,
+                generation=route.generation,
+                state=NOT_TRIED.state.value,
+                code=NOT_TRIED.code,
+                at=None,
+            )
+            told = (worker.get(nothing.route, nothing) for worker in self._told.values())
+            yield _worst(nothing, told)
 
 
-def _worst(route: str, told: Sequence[RouteHealth]) -> RouteHealth:
-    """A worker that has not tried yet, for it is new or has had no request, says nothing. Of two
-    that are as bad the later one."""
-    tried = [item for item in told if item.code != NOT_TRIED.code]
+def _worst(nothing: RouteHealth, told: Iterable[RouteHealth]) -> RouteHealth:
+    """A worker that has not tried yet, for it is new or has had no request, says `nothing`. Those
+    that have the newest generation count, and of two that are as bad the later one."""
+    tried = [item for item in told if item.code != NOT_TRIED.code and item.uid == nothing.uid]
     if not tried:
-        return RouteHealth(route=route, state=NOT_TRIED.state.value, code=NOT_TRIED.code, at=None)
+        return nothing
+    newest = max(item.generation for item in tried)
+    tried = [item for item in tried if item.generation == newest]
     worst = min(tried, key=lambda item: (_WORST_FIRST.index(item.state), -(item.at or 0.0)))
     return replace(
         worst, bucket=BucketState.of_all(BucketState(item.bucket) for item in tried).value

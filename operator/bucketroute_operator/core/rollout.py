@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bucketroute_operator.core.delta import Rendering, RouteKey
+from bucketroute_operator.core.route_words import Revision
 from bucketroute_snapshot import Snapshot
 from bucketroute_snapshot.update import BucketState, ConfigVersion
 
@@ -52,11 +53,12 @@ def route_versions(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialState:
     """What one pod says of one route: `status` is True, False or Unknown; `code` is a reason;
-    `bucket` is what it knows of the backend's bucket."""
+    `bucket` is what it knows of the backend's bucket; `about` is None from an older one."""
 
     status: str
     code: str
     bucket: BucketState = BucketState.UNKNOWN
+    about: Revision | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

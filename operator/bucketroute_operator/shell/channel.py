@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -16,6 +16,7 @@ from time import monotonic
 from bucketroute_operator.core.delta import Rendering, RouteKey, changed_keys
 from bucketroute_operator.core.resources import ServiceAccountRef
 from bucketroute_operator.core.rollout import CredentialState, PodState
+from bucketroute_operator.core.route_words import Revision, backend_revisions
 from bucketroute_operator.shell.callers import Caller
 from bucketroute_operator.shell.parts import Parts
 from bucketroute_operator.shell.publication import Answer, Publication
@@ -62,6 +63,7 @@ class ClassChannel:
         self._waiting: set[asyncio.Event] = set()
         self._is_released = False
         self._pods: dict[str, _Pod] = {}
+        self._revisions: dict[str, Revision] = {}
         self._began = clock()
         self._heard: tuple[bool, frozenset[str]] = (False, frozenset())
         self._parts = Parts()
@@ -70,6 +72,7 @@ class ClassChannel:
     def restore(self, version: ConfigVersion, rendering: Rendering) -> None:
         """Begins with what a former leader published, so that its pods need a delta only."""
         self._parts.published(rendering, ())
+        self._revisions = backend_revisions({}, (), None, rendering.snapshot)
         self.current = Publication(
             version=version, rendering=rendering, secrets=None, published_at=self._clock()
         )
@@ -79,15 +82,17 @@ class ClassChannel:
     ) -> frozenset[RouteKey]:
         """Answers everybody who waits. Returns the routes that changed."""
         previous = self.current
-        changed = changed_keys(None if previous is None else previous.rendering, rendering)
+        before = None if previous is None else previous.rendering
+        changed = changed_keys(before, rendering)
         if previous is not None:
             self._steps.append((previous.version, changed))
         self._parts.published(rendering, changed)
         self.current = Publication(
             version=version, rendering=rendering, secrets=secrets, published_at=self._clock()
         )
-        if not changed <= rendering.lines.keys():  # some are gone
-            self._drop_words(*self._pods.values())
+        former = None if before is None else before.snapshot
+        self._revisions = backend_revisions(self._revisions, changed, former, rendering.snapshot)
+        self._drop_words({"/".join(key) for key in changed})
         self._published.set()
         self._published = asyncio.Event()
         return changed
@@ -166,19 +171,25 @@ class ClassChannel:
         self._on_word()
 
     def reported(self, pod_uid: str, credentials: Mapping[str, CredentialState]) -> None:
-        """Later words on a route replace earlier ones; routes that are gone are forgotten."""
+        """Later words on a route replace earlier ones. Those on a route that is not published, or
+        was another when it was tried, do not count."""
         pod = self._pod(pod_uid)
-        pod.state = replace(pod.state, credentials={**pod.state.credentials, **credentials})
-        self._drop_words(pod)
+        counting = {name: said for name, said in credentials.items() if self._counts(name, said)}
+        pod.state = replace(pod.state, credentials={**pod.state.credentials, **counting})
         self._on_word()
 
-    def _drop_words(self, *pods: _Pod) -> None:
-        """Of routes that are not published: one of the same name may come, and be another."""
-        lines = {} if self.current is None else self.current.rendering.lines
-        names = {"/".join(key) for key in lines}
-        for pod in pods:
-            kept = {route: said for route, said in pod.state.credentials.items() if route in names}
-            pod.state = replace(pod.state, credentials=kept)
+    def _counts(self, route: str, said: CredentialState) -> bool:
+        revision = self._revisions.get(route)
+        return revision is not None and revision.is_met_by(said.about)
+
+    def _drop_words(self, routes: Set[str]) -> None:
+        """Of these routes, what was said before they were as they are published now."""
+        for pod in self._pods.values():
+            said = pod.state.credentials
+            gone = {name for name in said.keys() & routes if not self._counts(name, said[name])}
+            if gone:
+                kept = {name: word for name, word in said.items() if name not in gone}
+                pod.state = replace(pod.state, credentials=kept)
 
     def state_of(self, pod_uid: str) -> PodState | None:
         """None if the pod has not been heard."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -19,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bucketroute_operator.core.rollout import CredentialState
+from bucketroute_operator.core.pod_words import credential_states, rejected_routes
 from bucketroute_operator.shell.callers import Caller, Callers, UnauthenticatedError
 from bucketroute_operator.shell.channel import ClassChannel
 from bucketroute_operator.shell.channels import Channels
@@ -36,7 +35,6 @@ from bucketroute_snapshot.update import (
     REPORT_PATH,
     SCHEMA_HEADER,
     VERSION_HEADER,
-    BucketState,
     ConfigVersion,
 )
 
@@ -46,11 +44,6 @@ MAX_WAIT_SECONDS = 60.0
 MAX_ACK_BYTES = 64 * 1024
 MAX_REPORT_BYTES = 2 * 1024 * 1024  # 10,000 routes with names of 100 characters
 MAX_POLLS_PER_NAMESPACE = 200
-MAX_REJECTED_ROUTES = 500
-_ROUTE_NAME = re.compile(r"[a-z0-9-]{1,63}/[a-z0-9.-]{1,253}")
-# Becomes a condition's reason, which the API server checks against a pattern like this.
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9]{0,63}")
-_STATES = frozenset({"True", "False", "Unknown"})
 _WRONG_REPLICA = 421
 
 
@@ -127,7 +120,7 @@ class ConfigServer:
         if channel.is_gateway(caller):
             pod = _pod(caller, request)
             if is_applied:
-                channel.acknowledged(pod, version, _rejected(body))
+                channel.acknowledged(pod, version, rejected_routes(body))
             else:
                 channel.refused(pod, version)
         return Response(status_code=204)
@@ -145,7 +138,7 @@ class ConfigServer:
         caller, channel = await self._admit(request)
         body = await _json(request, MAX_REPORT_BYTES)
         if channel.is_gateway(caller):
-            channel.reported(_pod(caller, request), _credentials(body))
+            channel.reported(_pod(caller, request), credential_states(body))
         return Response(status_code=204)
 
     async def _admit(self, request: Request) -> tuple[Caller, ClassChannel]:
@@ -245,45 +238,3 @@ async def _json(request: Request, limit: int) -> dict[str, Any]:
 def _text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _rejected(body: dict[str, Any]) -> dict[str, str]:
-    return {
-        item["route"]: _code(item.get("code"))
-        for item in _items(body, "rejected")[:MAX_REJECTED_ROUTES]
-    }
-
-
-def _credentials(body: dict[str, Any]) -> dict[str, CredentialState]:
-    return {
-        item["route"]: CredentialState(
-            status=item["state"], code=_code(item.get("code")), bucket=_bucket(item)
-        )
-        for item in _items(body, "credentials")
-        if _text(item, "state") in _STATES
-    }
-
-
-def _bucket(item: dict[str, Any]) -> BucketState:
-    """UNKNOWN from a data plane that is older, or so much newer that it has other words."""
-    try:
-        return BucketState(item.get("bucket"))
-    except ValueError:
-        return BucketState.UNKNOWN
-
-
-def _items(body: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The items that name a route; what else a newer data plane may say is passed over."""
-    items = body.get(name)
-    return [
-        item
-        for item in (items if isinstance(items, list) else [])
-        if isinstance(item, dict)
-        and isinstance(item.get("route"), str)
-        and _ROUTE_NAME.fullmatch(item["route"])
-    ]
-
-
-def _code(value: object) -> str:
-    is_code = isinstance(value, str) and _CODE.fullmatch(value)
-    return str(value) if is_code else "UnknownCode"

@@ -111,12 +111,14 @@ class StatusView:
             was = condition_of(before, "Programmed")
             if before.get("configVersion") == str(version) and was and was["status"] == "True":
                 outcome = PROGRAMMED
-        credential = self._credential(key, view, before)
+        # What was said of an earlier generation may have been said of another backend.
+        said = before if before.get("observedGeneration") == result.metadata.generation else {}
+        credential = self._credential(key, view, said)
         return RouteOutcome(
             result=result,
             programmed=outcome,
             credential_ready=credential,
-            bucket_found=self._bucket(key, view, before),
+            bucket_found=self._bucket(key, view, said),
             # What is dear to find out comes last: for most routes the time is long over.
             awaits_word=view.fleet.is_required
             and self._credentials_due_seconds(key, view) > 0

@@ -6,7 +6,13 @@ MinIO's only policy allows what a session of the gateway's subject does.
 
 import pytest
 
-from bucketroute_testing.cluster import BACKEND_BUCKET, SYSTEM_NAMESPACE, Installation
+from bucketroute_testing.cluster import (
+    BACKEND_BUCKET,
+    SYSTEM_NAMESPACE,
+    Installation,
+    Json,
+    wait_until,
+)
 from bucketroute_testing.workloads import (
     CREDENTIAL_SECONDS,
     PROGRAMMED_SECONDS,
@@ -154,3 +160,27 @@ def test_a_bucket_that_the_backend_does_not_have_shows_in_status(
     cluster.await_condition(
         "bucketroute", "misspelt", team, is_now=("Ready", "True"), seconds=CREDENTIAL_SECONDS
     )
+
+
+def test_a_route_that_is_edited_to_a_wrong_bucket_is_never_called_ready(
+    bucketroute: Installation, team: str
+) -> None:
+    cluster = bucketroute.cluster
+    cluster.apply(route("edited", team))
+    cluster.await_condition(
+        "bucketroute", "edited", team, is_now=("Ready", "True"), seconds=CREDENTIAL_SECONDS
+    )
+    cluster.apply(route("edited", team, bucket=f"{BACKEND_BUCKET}-misspelt"))
+    said: list[Json] = []
+
+    def ready() -> Json:
+        said.append(cluster.conditions("bucketroute", "edited", team)["Ready"])
+        return said[-1]
+
+    wait_until(
+        ready,
+        lambda found: found["reason"] == "BackendBucketNotFound",
+        seconds=CREDENTIAL_SECONDS,
+    )
+    assert said[-1]["observedGeneration"] == 2
+    assert all(found["status"] != "True" for found in said if found["observedGeneration"] == 2)

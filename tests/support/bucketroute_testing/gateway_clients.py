@@ -40,6 +40,8 @@ class ReportingTarget(RecordingTarget):
             if route.backend is not None:
                 yield RouteHealth(
                     route=f"{route.namespace}/{route.name}",
+                    uid=route.uid,
+                    generation=route.generation,
                     state="True",
                     code="NotNeeded",
                     at=None,

@@ -129,11 +129,19 @@ class Cluster:
             yield targets
 
     async def report(
-        self, pod_uid: str, route: str, state: str, code: str, *, bucket: str = "Found"
+        self,
+        pod_uid: str,
+        route: str,
+        state: str,
+        code: str,
+        *,
+        bucket: str = "Found",
+        **about: object,
     ) -> None:
-        """What a pod says of a route's credentials and bucket."""
+        """What a pod says of a route's credentials and bucket; `about` is `uid` and `generation`,
+        or nothing, as from an older pod."""
         client = ConfigClient(self._address(pod_uid))
-        entry = {"route": route, "state": state, "code": code, "at": 1.0, "bucket": bucket}
+        entry = {"route": route, "state": state, "code": code, "at": 1.0, "bucket": bucket, **about}
         await client.post(REPORT_PATH, {"credentials": [entry]})
         await client.close()
 

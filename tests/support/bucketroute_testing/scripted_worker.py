@@ -40,6 +40,8 @@ REPORT = {
     "credentials": [
         {
             "route": "team-a/one",
+            "uid": "uid-team-a-one",
+            "generation": 1,
             "state": "False",
             "code": "AccessDenied",
             "at": 1.0,

@@ -22,6 +22,7 @@ from bucketroute_dataplane.shell.config_client import ChannelError, ConfigClient
 from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_operator.core.delta import full_update, render
 from bucketroute_operator.core.rollout import CredentialState
+from bucketroute_operator.core.route_words import Revision
 from bucketroute_operator.shell.callers import Caller
 from bucketroute_snapshot import Secret, SnapshotSecrets
 from bucketroute_snapshot.update import NO_SECRETS, BucketState
@@ -291,11 +292,14 @@ async def test_a_data_plane_that_was_restarted_serves_from_disk_while_the_operat
 class FakeHealth:
     def __init__(self) -> None:
         self.states: dict[str, str] = {}
+        self.generation = 2
 
     def __call__(self) -> list[RouteHealth]:
         return [
             RouteHealth(
                 route=name,
+                uid=f"uid-{name.replace('/', '-')}",
+                generation=self.generation,
                 state=state,
                 code="NotTried" if state == "Unknown" else "Exchanged",
                 at=1.0,
@@ -348,6 +352,26 @@ async def test_credentials_are_reported_on_change_and_again_to_a_new_leader(
         assert operator.words == before + 1
 
 
+async def test_an_edited_route_is_told_of_again_once_it_was_tried(operator: OperatorEnd) -> None:
+    """Until then nothing is: a report is followed by a pause."""
+    operator.publish("1.1", TWO)
+    health = FakeHealth()
+    async with operator.client() as client:
+        channel = make_channel(client, RecordingTarget())
+        async with running(channel):
+            await until(lambda: channel.held is not None)
+        reporter = CredentialReporter(client, channel, health, clock=FakeClock())
+        health.states = {"team-a/one": "True"}
+        assert await reporter.tell()
+        health.generation, health.states["team-a/one"] = 3, "Unknown"
+        assert not await reporter.tell()
+        health.states["team-a/one"] = "True"
+        assert await reporter.tell()
+    state = operator.channel.state_of("pod-1")
+    assert state is not None
+    assert state.credentials["team-a/one"].about == Revision(uid="uid-team-a-one", generation=3)
+
+
 def _said(operator: OperatorEnd) -> dict[str, str]:
     state = operator.channel.state_of("pod-1")
     assert state is not None
@@ -385,6 +409,31 @@ async def test_a_route_of_the_same_name_inherits_no_word(operator: OperatorEnd) 
     state = operator.channel.state_of("pod-1")
     assert state is not None
     assert set(state.credentials) == {"team-a/one"}
+
+
+@pytest.mark.parametrize(
+    ("about", "counts"),
+    [
+        ({"uid": "uid-team-a-one", "generation": 2}, True),
+        ({"uid": "uid-team-a-one", "generation": 1}, False),
+        ({"uid": "another", "generation": 2}, False),
+        ({}, True),
+        ({"uid": 1, "generation": "2"}, True),
+    ],
+    ids=["this", "before the edit", "another route", "an older data plane", "nonsense"],
+)
+async def test_what_was_said_before_an_edit_of_the_backend_does_not_count(
+    operator: OperatorEnd, about: dict[str, object], counts: bool
+) -> None:
+    entry = {"route": "team-a/one", "state": "True", "code": "Exchanged", "at": 1, **about}
+    edited = snapshot(route("one", generation=2, signs=False))
+    async with operator.client() as client:
+        operator.publish("1.1", ONE)
+        await client.post("/v1/report", {"credentials": [entry]})
+        operator.publish("1.2", edited)
+        assert _said(operator) == ({"team-a/one": "True"} if counts else {}), "it was said before"
+        await client.post("/v1/report", {"credentials": [entry]})
+        assert _said(operator) == ({"team-a/one": "True"} if counts else {}), "and came after"
 
 
 async def test_a_report_names_only_routes_that_are_published(operator: OperatorEnd) -> None:

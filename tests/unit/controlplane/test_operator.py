@@ -21,6 +21,7 @@ from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_testing.config_channel import RecordingTarget
 from bucketroute_testing.operator_objects import (
     OPERATOR_NAMESPACE,
+    ROLE,
     raw_class,
     raw_route,
     raw_static_backend,
@@ -203,6 +204,23 @@ async def test_a_secret_that_was_referred_to_is_read_by_name(cluster: Cluster) -
         if kind == CONFIG_MAPS.kind:
             stored = str(cluster.kube.peek(CONFIG_MAPS, OPERATOR_NAMESPACE, name))
             assert data["secretAccessKey"] not in stored
+
+
+async def test_a_route_with_another_role_waits_for_a_word_on_that(cluster: Cluster) -> None:
+    cluster.kube.put(ROUTES, raw_route())
+    uid = cluster.kube.peek(ROUTES, "team-a", "reports")["metadata"]["uid"]
+    async with cluster.running_operator(), cluster.gateway("pod-1"):
+        await until(lambda: cluster.condition("reports", "Programmed")[0] == "True")
+        said = ("pod-1", "team-a/reports", "True", "Exchanged")
+        await cluster.report(*said, uid=uid, generation=1)
+        await until(lambda: cluster.condition("reports", "Ready")[0] == "True")
+        cluster.kube.put(ROUTES, raw_route(role=f"{ROLE}-else"))
+        await until(lambda: cluster.condition("reports", "Ready") == ("Unknown", "NotTried"))
+        await cluster.report(*said, uid=uid, generation=1)
+        await until(lambda: cluster.condition("reports", "Programmed")[0] == "True")
+        assert cluster.condition("reports", "Ready") == ("Unknown", "NotTried")
+        await cluster.report(*said, uid=uid, generation=2)
+        await until(lambda: cluster.condition("reports", "Ready")[0] == "True")
 
 
 async def test_a_stopping_operator_lets_parked_polls_go_at_once(cluster: Cluster) -> None:

@@ -15,6 +15,7 @@ from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.persistence import SnapshotArchive
 from bucketroute_operator.shell.status_view import (
     CREDENTIALS_WITHIN_SECONDS,
+    SETTLED_AFTER_SECONDS,
     WARM_UP_SECONDS,
     StatusView,
 )
@@ -96,6 +97,14 @@ class Published:
         )
         return self.view.route(result, self.view.of_class(self.rollout), before)
 
+    def told(self, code: str) -> None:
+        said = {"team-a/reports": CredentialState(status="True", code=code)}
+        self.rollout.channel.reported("pod-1", said)
+
+    def settling_seconds(self) -> float:
+        view = self.view.of_class(self.rollout)
+        return self.view.settling_seconds(self.outcome({}), view)
+
     def patience_seconds(self, before: Status) -> float | None:
         view = self.view.of_class(self.rollout)
         return self.view.patience_seconds(self.outcome(before), view)
@@ -115,8 +124,7 @@ async def test_the_first_word_on_a_new_route_is_waited_for_but_not_for_ever() ->
 async def test_a_word_ends_the_wait() -> None:
     published = Published()
     await published.publish()
-    said = {"team-a/reports": CredentialState(status="True", code="Exchanged")}
-    published.rollout.channel.reported("pod-1", said)
+    published.told("Exchanged")
     assert not published.outcome({}).awaits_word
 
 
@@ -127,8 +135,7 @@ async def test_a_route_without_a_role_is_waited_for_as_well() -> None:
     assert published.outcome({}).credential_ready.reason == "NotNeeded"
     assert published.outcome({}).awaits_word
     for code, awaits in (("NotTried", True), ("NotNeeded", False)):
-        said = {"team-a/reports": CredentialState(status="True", code=code)}
-        published.rollout.channel.reported("pod-1", said)
+        published.told(code)
         assert published.outcome({}).awaits_word is awaits
 
 
@@ -137,8 +144,9 @@ async def test_a_new_leader_knows_of_a_bucket_what_the_one_before_said() -> None
     await published.publish()
     published.clock.now -= WARM_UP_SECONDS
     was = {"type": "BucketFound", "status": "False", "reason": "B", "message": "m"}
-    before: Status = {"conditions": [was]}
+    before: Status = {"observedGeneration": 3, "conditions": [was]}
     assert published.outcome(before).bucket_found.reason == "B"
+    assert published.outcome({**before, "observedGeneration": 2}).bucket_found.reason == "NoAnswer"
     word = CredentialState(status="True", code="Exchanged", bucket=BucketState.FORBIDDEN)
     published.rollout.channel.reported("pod-1", {"team-a/reports": word})
     assert published.outcome(before).bucket_found.reason == "ListForbidden"
@@ -156,3 +164,11 @@ async def test_sidecars_are_not_waited_for() -> None:
     published = Published(mode="Sidecar")
     await published.publish()
     assert not published.outcome({}).awaits_word
+
+
+async def test_what_is_not_programmed_yet_is_said_after_a_moment() -> None:
+    published = Published()
+    await published.publish()
+    assert published.settling_seconds() == SETTLED_AFTER_SECONDS
+    published.clock.now += SETTLED_AFTER_SECONDS
+    assert published.settling_seconds() == 0

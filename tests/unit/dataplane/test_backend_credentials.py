@@ -283,7 +283,14 @@ async def test_health_tells_route_state_code_and_time(
     serve(credentials, [_route("a", web_identity_auth())], prefetch=True)
     await bench.clock.advance(1)
     assert list(credentials.health()) == [
-        RouteHealth(route="team-a/a", state="True", code="Exchanged", at=1_800_000_000.0)
+        RouteHealth(
+            route="team-a/a",
+            uid="uid-of-a",
+            generation=1,
+            state="True",
+            code="Exchanged",
+            at=1_800_000_000.0,
+        )
     ]
 
 
