@@ -69,6 +69,7 @@ class ConfigChannel:
     """`run` until it is cancelled, or `start` and then `follow`.
 
     `held`, `source` and `heard_at` (epoch seconds of the operator's last answer) are for metrics.
+    `on_held` is called when `held` is another.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class ConfigChannel:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.held: HeldConfig | None = None
+        self.on_held: Callable[[], None] = lambda: None
         self.source = ConfigSource.NONE
         self.heard_at: float | None = None
         self._client = client
@@ -208,6 +210,7 @@ class ConfigChannel:
             return False
         routes = [] if self.held is None else list(self.held.snapshot.routes)
         self.held = held
+        self.on_held()
         slices = Slices()
         for _ in let_go(routes):
             await slices.pause()

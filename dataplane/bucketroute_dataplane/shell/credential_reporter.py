@@ -73,7 +73,8 @@ class CredentialReporter:
         self._changed.set()
 
     def changed(self) -> None:
-        """To be called after each swap, as routes come and go with it, and for news of buckets."""
+        """To be called when another configuration is held, as routes come and go with it and a new
+        epoch wants to hear all, and for news of buckets."""
         self._changed.set()
 
     async def run(self) -> None:

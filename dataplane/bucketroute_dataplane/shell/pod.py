@@ -56,7 +56,7 @@ async def _serve(settings: PodSettings) -> None:
         services.metrics.config = lambda: (channel.source.value, channel.heard_at or 0.0)
         work = [channel.run()]
         if sidecar is None:
-            store.subscribe(lambda _index, _secrets: reporter.changed())
+            channel.on_held = reporter.changed
             services.issuer_keys.repoll = repoll(channel.ask_now, store)
             services.buckets.on_news = reporter.changed
             work.append(reporter.run())

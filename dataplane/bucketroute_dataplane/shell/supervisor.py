@@ -93,6 +93,7 @@ async def _supervise(settings: PodSettings, command: WorkerCommand) -> None:
     )
     channel = ConfigChannel(client, pool, config_files(settings), clock=clock)
     reporter = CredentialReporter(client, channel, pool.credentials, clock=clock)
+    channel.on_held = reporter.changed
     pool.config = lambda: (channel.source.value, channel.heard_at or 0.0)
     admin = AdminServer(settings.dataplane, pool.exposed, is_ready=pool.is_ready)
     admin.start()

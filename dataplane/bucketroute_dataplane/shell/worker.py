@@ -66,7 +66,7 @@ async def _serve(settings: PodSettings, seat: Seat) -> None:
         clock=SystemClock(),
         every_seconds=REPORTED_EVERY_SECONDS,
     )
-    store.subscribe(lambda _index, _secrets: reporter.changed())
+    feed.on_held = reporter.changed
     log = LineWriter(turn=LogTurn(seat.log_turn))
     async with dataplane(settings.dataplane, store, observers=(reporter,), log=log) as services:
         services.issuer_keys.repoll = repoll(lambda: link.hint(Kind.FRESH), store)

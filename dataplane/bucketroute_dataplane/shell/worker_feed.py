@@ -21,7 +21,8 @@ log = logging.getLogger("bucketroute.dataplane.config")
 
 
 class WorkerFeed:
-    """`answer` is for the link. `held` is the configuration that is served.
+    """`answer` is for the link. `held` is the configuration that is served, and `on_held` is called
+    when it is another.
 
     `listen` opens the port; `counts` gives what the worker has counted, in small pieces.
     """
@@ -34,6 +35,7 @@ class WorkerFeed:
         counts: Callable[[], Iterator[list[object]]],
     ) -> None:
         self.held: HeldConfig | None = None
+        self.on_held: Callable[[], None] = lambda: None
         self.is_listening = False
         self._target = target
         self._listen = listen
@@ -78,6 +80,7 @@ class WorkerFeed:
             log.exception("a snapshot cannot be served version=%s", held.version)
             return Taken.REFUSED
         former, self.held = self.held, held
+        self.on_held()
         await _let_go(former)
         return Taken.APPLIED
 

@@ -98,7 +98,6 @@ class WorkerPool:
         self._swaps += 1
         routes = held.snapshot.routes
         self._reports.retain({f"{route.namespace}/{route.name}" for route in routes})
-        self._on_report()  # what workers told before counts from now on
         # Again: some may have begun with the former one since, and what one worker can serve the
         # others can, or they are broken.
         for worker, then in zip(self._workers, await self._bring_all_to(held), strict=True):

@@ -32,7 +32,8 @@ class WorkerReports:
             self._told[worker] = {name: item for name, item in told.items() if name in routes}
 
     def of(self, routes: Iterable[Route]) -> Iterator[RouteHealth]:
-        """In their order."""
+        """One for each, in their order; of a former generation where no worker has told of another
+        yet."""
         for route in routes:
             nothing = RouteHealth(
                 route=f"{route.namespace}/{route.name}",

@@ -53,7 +53,8 @@ def route_versions(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialState:
     """What one pod says of one route: `status` is True, False or Unknown; `code` is a reason;
-    `bucket` is what it knows of the backend's bucket; `about` is None from an older one."""
+    `bucket` is what it knows of the backend's bucket. A pod of an older release says nothing of
+    what it is `about`."""
 
     status: str
     code: str

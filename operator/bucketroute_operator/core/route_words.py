@@ -3,59 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bucketroute_operator.core.delta import RouteKey
-from bucketroute_snapshot import Route, Snapshot
+from bucketroute_snapshot import Backend, Route, Snapshot, WebIdentityAuth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A route as it was from one generation of its object on."""
+    """An object by its UID, as it was in one generation."""
 
     uid: str
     generation: int
 
-    def is_met_by(self, about: Revision | None) -> bool:
-        """Whether a word about that is one about this. None is what an older data plane names: its
-        words count as they come."""
-        return about is None or (about.uid == self.uid and about.generation >= self.generation)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRoute:
+    """`backend_since` is the first generation of the route, as far as is known, that its backend is
+    that of: what was said of an earlier one was said of another bucket or role."""
+
+    route: Route
+    backend_since: int
+
+    @property
+    def revision(self) -> Revision:
+        return Revision(uid=self.route.uid, generation=self.route.generation)
+
+    def counts(self, about: Revision | None) -> bool:
+        """Whether a word about `about` says anything of it. A data plane that is older names none,
+        and its words count as they come."""
+        if about is None:
+            return True
+        return about.uid == self.route.uid and about.generation >= self.backend_since
 
 
-def backend_revisions(
-    known: Mapping[str, Revision],
-    changed: Collection[RouteKey],
-    previous: Snapshot | None,
-    following: Snapshot,
-) -> dict[str, Revision]:
-    """Since when each route (`namespace/name`) has its backend: what was said of an earlier
-    revision was said of another bucket or role.
+def published_routes(
+    known: Mapping[str, PublishedRoute], changed: Collection[RouteKey], following: Snapshot
+) -> dict[str, PublishedRoute]:
+    """By `namespace/name`; `known` are those of the snapshot before, and `changed` its differences.
 
-    `known` are those of `previous`, and `changed` the routes that differ. A new leader, which knows
-    none, takes the backends that it finds for those of all generations.
+    A new leader cannot tell since when a route has its backend. It takes no word about an earlier
+    generation than it finds, and need not: a new epoch has every data plane tell all it knows.
     """
-    before = {
-        _key(route): route
-        for route in (() if previous is None else previous.routes)
-        if _key(route) in changed
-    }
-    revisions = {}
+    made = {}
     for route in following.routes:
-        key = _key(route)
-        is_same = key not in changed or _is_same(before.get(key), route)
-        made = Revision(uid=route.uid, generation=0 if is_same else route.generation)
-        revisions["/".join(key)] = known.get("/".join(key), made) if is_same else made
-    return revisions
+        name = f"{route.namespace}/{route.name}"
+        item = known.get(name)
+        if item is None:
+            item = PublishedRoute(route=route, backend_since=route.generation)
+        elif item.route is not route:
+            is_same = (route.namespace, route.name) not in changed or _is_same(item.route, route)
+            since = item.backend_since if is_same else route.generation
+            item = PublishedRoute(route=route, backend_since=since)
+        made[name] = item
+    return made
 
 
-def _is_same(before: Route | None, route: Route) -> bool:
-    """For all that a data plane tells of it."""
-    return before is not None and (before.uid, before.state, before.backend) == (
+def _is_same(before: Route, route: Route) -> bool:
+    """Whether words on the one hold for the other. Of a suspended route data planes know less."""
+    return (before.uid, before.state, _without_policy(before.backend)) == (
         route.uid,
         route.state,
-        route.backend,
+        _without_policy(route.backend),
     )
 
 
-def _key(route: Route) -> RouteKey:
-    return (route.namespace, route.name)
+def _without_policy(backend: Backend | None) -> Backend | None:
+    """The session policy is made of the route's access rules: another one is another exchange, but
+    of the same role, and until there is a word on it that on the former stands."""
+    if backend is None or not isinstance(backend.auth, WebIdentityAuth):
+        return backend
+    return replace(backend, auth=replace(backend.auth, session_policy=None))

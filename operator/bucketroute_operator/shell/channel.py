@@ -16,7 +16,7 @@ from time import monotonic
 from bucketroute_operator.core.delta import Rendering, RouteKey, changed_keys
 from bucketroute_operator.core.resources import ServiceAccountRef
 from bucketroute_operator.core.rollout import CredentialState, PodState
-from bucketroute_operator.core.route_words import Revision, backend_revisions
+from bucketroute_operator.core.route_words import PublishedRoute, published_routes
 from bucketroute_operator.shell.callers import Caller
 from bucketroute_operator.shell.parts import Parts
 from bucketroute_operator.shell.publication import Answer, Publication
@@ -41,7 +41,8 @@ class _Pod:
 
 
 class ClassChannel:
-    """`on_word` is called whenever a gateway pod has said something new."""
+    """`on_word` is called whenever a gateway pod has said something new. `routes` are those that
+    are published, by `namespace/name`."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class ClassChannel:
         self._waiting: set[asyncio.Event] = set()
         self._is_released = False
         self._pods: dict[str, _Pod] = {}
-        self._revisions: dict[str, Revision] = {}
+        self.routes: Mapping[str, PublishedRoute] = {}
         self._began = clock()
         self._heard: tuple[bool, frozenset[str]] = (False, frozenset())
         self._parts = Parts()
@@ -72,7 +73,7 @@ class ClassChannel:
     def restore(self, version: ConfigVersion, rendering: Rendering) -> None:
         """Begins with what a former leader published, so that its pods need a delta only."""
         self._parts.published(rendering, ())
-        self._revisions = backend_revisions({}, (), None, rendering.snapshot)
+        self.routes = published_routes({}, (), rendering.snapshot)
         self.current = Publication(
             version=version, rendering=rendering, secrets=None, published_at=self._clock()
         )
@@ -82,16 +83,14 @@ class ClassChannel:
     ) -> frozenset[RouteKey]:
         """Answers everybody who waits. Returns the routes that changed."""
         previous = self.current
-        before = None if previous is None else previous.rendering
-        changed = changed_keys(before, rendering)
+        changed = changed_keys(None if previous is None else previous.rendering, rendering)
         if previous is not None:
             self._steps.append((previous.version, changed))
         self._parts.published(rendering, changed)
         self.current = Publication(
             version=version, rendering=rendering, secrets=secrets, published_at=self._clock()
         )
-        former = None if before is None else before.snapshot
-        self._revisions = backend_revisions(self._revisions, changed, former, rendering.snapshot)
+        self.routes = published_routes(self.routes, changed, rendering.snapshot)
         self._drop_words({"/".join(key) for key in changed})
         self._published.set()
         self._published = asyncio.Event()
@@ -179,8 +178,8 @@ class ClassChannel:
         self._on_word()
 
     def _counts(self, route: str, said: CredentialState) -> bool:
-        revision = self._revisions.get(route)
-        return revision is not None and revision.is_met_by(said.about)
+        published = self.routes.get(route)
+        return published is not None and published.counts(said.about)
 
     def _drop_words(self, routes: Set[str]) -> None:
         """Of these routes, what was said before they were as they are published now."""

@@ -29,6 +29,7 @@ from bucketroute_operator.core.rollout import (
     programmed,
     synced,
 )
+from bucketroute_operator.core.route_words import PublishedRoute, Revision
 from bucketroute_operator.shell.class_rollout import ClassRollout
 from bucketroute_operator.shell.gateway_pods import GatewayPods
 from bucketroute_operator.shell.kube_api import CLASSES
@@ -106,13 +107,15 @@ class StatusView:
             return RouteOutcome(result=result, programmed=NOT_SERVED, credential_ready=NOT_NEEDED)
         key = _key(result)
         version = view.rollout.versions.get(key)
+        published = view.rollout.channel.routes.get("/".join(key))
+        if published is None or published.revision != _revision(result):
+            version = None  # as it is now: its publication is held
         outcome = view.programmed("/".join(key), version)
         if view.fleet.unheard_count and outcome.status != "True" and self._is_warming_up():
             was = condition_of(before, "Programmed")
             if before.get("configVersion") == str(version) and was and was["status"] == "True":
                 outcome = PROGRAMMED
-        # What was said of an earlier generation may have been said of another backend.
-        said = before if before.get("observedGeneration") == result.metadata.generation else {}
+        said = before if published is not None and _counts(published, before) else {}
         credential = self._credential(key, view, said)
         return RouteOutcome(
             result=result,
@@ -234,6 +237,16 @@ class StatusView:
 
 def _key(result: RouteResult) -> RouteKey:
     return (result.metadata.namespace, result.metadata.name)
+
+
+def _revision(result: RouteResult) -> Revision:
+    return Revision(uid=result.metadata.uid, generation=result.metadata.generation)
+
+
+def _counts(published: PublishedRoute, before: Status) -> bool:
+    """Whether what a status says of credentials and bucket is about the present backend."""
+    generation = before.get("observedGeneration")
+    return isinstance(generation, int) and generation >= published.backend_since
 
 
 def _was_ready(before: Status, generation: int) -> bool:

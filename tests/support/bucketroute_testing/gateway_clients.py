@@ -18,7 +18,6 @@ from bucketroute_dataplane.shell.backend_credentials import RouteHealth
 from bucketroute_dataplane.shell.clock import SystemClock
 from bucketroute_dataplane.shell.config_channel import ConfigChannel, ConfigFiles
 from bucketroute_dataplane.shell.config_client import ConfigClient, OperatorAddress
-from bucketroute_dataplane.shell.config_store import HeldConfig
 from bucketroute_dataplane.shell.credential_reporter import CredentialReporter
 from bucketroute_testing.config_channel import RecordingTarget
 
@@ -27,13 +26,7 @@ REPORTED_EVERY_SECONDS = 0.5
 
 
 class ReportingTarget(RecordingTarget):
-    """Has everything at hand for whatever it serves. `reporter` is set before anything comes."""
-
-    reporter: CredentialReporter
-
-    async def serve(self, held: HeldConfig) -> None:
-        await super().serve(held)
-        self.reporter.changed()
+    """Has everything at hand for whatever it serves."""
 
     def health(self) -> Iterator[RouteHealth]:
         for route in self.snapshot.routes if self.snapshot is not None else ():
@@ -102,16 +95,19 @@ class GatewayClients:
 
     async def _follow(self) -> None:
         clients = [ConfigClient(address) for address in self._addresses]
+        reporters: list[CredentialReporter] = []
         for client in clients:
             target, clock = ReportingTarget(), SystemClock()
             # No jitter: after a failure they come back as soon as they may.
             channel = ConfigChannel(client, target, ConfigFiles(), clock=clock, jitter=lambda: 0.0)
-            target.reporter = CredentialReporter(
+            reporter = CredentialReporter(
                 client, channel, target.health, clock=clock, every_seconds=REPORTED_EVERY_SECONDS
             )
+            channel.on_held = reporter.changed
+            reporters.append(reporter)
             self.followers.append(Follower(channel=channel, target=target))
         tasks = [asyncio.create_task(each.channel.run()) for each in self.followers]
-        tasks += [asyncio.create_task(each.target.reporter.run()) for each in self.followers]
+        tasks += [asyncio.create_task(each.run()) for each in reporters]
         self._is_up.set()
         await self._stop.wait()
         for task in tasks:

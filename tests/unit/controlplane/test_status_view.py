@@ -41,6 +41,9 @@ class Seconds:
         return self.now
 
 
+UID = "uid-team-a-reports"
+
+
 def _ready(generation: int) -> Status:
     condition = {"type": "Ready", "status": "True", "observedGeneration": generation}
     return {"conditions": [condition]}
@@ -86,10 +89,10 @@ class Published:
         backend = replace(made.backend, auth=self._auth or made.backend.auth)
         return replace(made, backend=backend)
 
-    def outcome(self, before: Status) -> RouteOutcome:
+    def outcome(self, before: Status, *, generation: int = 3) -> RouteOutcome:
         ref = ObjectRef(kind="BucketRoute", namespace="team-a", name="reports")
         result = RouteResult(
-            metadata=Metadata(ref=ref, uid="u", generation=3, created_at=""),
+            metadata=Metadata(ref=ref, uid=UID, generation=generation, created_at=""),
             class_name="default",
             bucket="reports",
             state=RouteState.ACTIVE,
@@ -172,3 +175,15 @@ async def test_what_is_not_programmed_yet_is_said_after_a_moment() -> None:
     assert published.settling_seconds() == SETTLED_AFTER_SECONDS
     published.clock.now += SETTLED_AFTER_SECONDS
     assert published.settling_seconds() == 0
+
+
+async def test_a_generation_that_is_not_published_is_not_programmed() -> None:
+    """A removal of many routes at once is held, and with it whatever was edited meanwhile."""
+    published = Published()
+    await published.publish()
+    current = published.rollout.channel.current
+    assert current is not None
+    published.rollout.channel.acknowledged("pod-1", current.version, {})
+    assert published.outcome({}).programmed.status == "True"
+    outcome = published.outcome({}, generation=4)
+    assert (outcome.programmed.reason, outcome.version) == ("Pending", "")

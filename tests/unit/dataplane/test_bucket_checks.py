@@ -136,6 +136,16 @@ async def test_what_was_seen_holds_until_the_answer_where_the_route_was_not_edit
     await until(lambda: world.checks.state_of("one") is NOT_FOUND)
 
 
+async def test_an_edit_that_was_taken_up_before_is_none(world: World) -> None:
+    world.serve(to("one"))
+    assert await world.said_of(to("one")) is FOUND
+    edited = replace(to("one"), generation=2, access=())
+    world.serve(edited)
+    world.gate = asyncio.Event()
+    world.serve(replace(edited, backend=backend(bucket="one", region="eu-west-2")))
+    assert world.checks.state_of("one") is FOUND
+
+
 async def test_who_gives_no_answer_once_takes_nothing_back(world: World) -> None:
     world.answers["one"] = NOT_FOUND
     one = to("one")

@@ -53,6 +53,15 @@ async def test_a_configuration_is_served_and_what_leads_on_from_it() -> None:
     assert worker.feed.held.version == version("1.2")
 
 
+async def test_who_follows_what_is_held_finds_it_there() -> None:
+    """A report that is made too early speaks to the former leader."""
+    worker, seen = Worker(), list[HeldConfig | None]()
+    worker.feed.on_held = lambda: seen.append(worker.feed.held)
+    first = await held("1.1", ONE)
+    await worker.take(update_lines(first))
+    assert [item and item.version for item in seen] == [version("1.1")]
+
+
 async def test_what_leads_on_from_something_else_is_stale() -> None:
     worker = Worker()
     first, second = await held("1.1", ONE), await held("1.2", TWO)
