@@ -5,10 +5,9 @@ plaintext on both legs; where that is not so, or the kernel refuses (a seccomp p
 is lost: the caller goes on copying. For the time of a move the transports of both sockets stand
 aside, the source's paused, the target's flushed.
 
-Readiness comes from one epoll instance, which the event loop watches. A move waits for one side at
-a time, and once: bytes that arrive while the target is full wake nobody, and gather to larger
-pieces. The sockets are duplicated, so that a descriptor which is closed meanwhile is never taken
-for its successor.
+A move waits for one side at a time (`readiness.py`): bytes that arrive while the target is full
+wake nobody, and gather to larger pieces. The sockets are duplicated, so that a descriptor which is
+closed meanwhile is never taken for its successor.
 What this leans on in the transports of asyncio and uvloop is listed in
 `tests/unit/dataplane/test_event_loop_contract.py`.
 """
@@ -17,13 +16,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
-import select
 import sys
+import termios
 from collections.abc import Callable
 from typing import Protocol
 
 from bucketroute_dataplane.shell.pipes import Pipe, Pipes
+from bucketroute_dataplane.shell.readiness import Readiness
 
 # Below it a move costs more than it saves.
 MIN_MOVE_BYTES = 1024 * 1024
@@ -61,7 +62,7 @@ class MoveOwner(Protocol):
         ...
 
     def on_refused(self) -> None:
-        """The kernel does not do this; nothing was moved."""
+        """The kernel does not do this, or not for this socket; nothing was moved."""
         ...
 
 
@@ -72,8 +73,7 @@ class BulkMover:
         self.moved_bytes = 0
         self.splice = splice
         self._loop = asyncio.get_running_loop()
-        self._epoll: select.epoll | None = None
-        self._moves: dict[int, Move] = {}
+        self.readiness = Readiness()
         self.pipes = Pipes()
         self.is_available = splice is not None
 
@@ -88,43 +88,11 @@ class BulkMover:
 
     def close(self) -> None:
         """Ends every move without a word."""
-        for move in set(self._moves.values()):
-            move.stop()
+        self.readiness.close()
         self.pipes.close()
-        if self._epoll is not None:
-            self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
-            self._epoll = None
-
-    def watch(self, move: Move, *descriptors: int) -> None:
-        """None of them is waited for yet. Raises: OSError."""
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            self._loop.add_reader(self._epoll.fileno(), self._on_ready)
-        for descriptor in descriptors:
-            self._epoll.register(descriptor, select.EPOLLONESHOT)
-            self._moves[descriptor] = move
-
-    def wait_for(self, descriptor: int, *, is_source: bool) -> None:
-        """Its move takes one step once there is something to read, or room to write."""
-        assert self._epoll is not None
-        events = select.EPOLLIN | select.EPOLLRDHUP if is_source else select.EPOLLOUT
-        self._epoll.modify(descriptor, events | select.EPOLLONESHOT)
-
-    def forget(self, *descriptors: int) -> None:
-        for descriptor in descriptors:
-            if self._moves.pop(descriptor, None) is not None and self._epoll is not None:
-                self._epoll.unregister(descriptor)
 
     def soon(self, call: Callable[[], None]) -> None:
         self._loop.call_soon(call)
-
-    def _on_ready(self) -> None:
-        # One in each call, for the loop calls again while another is ready: what the owner of this
-        # one raises costs the others nothing.
-        for descriptor, _ in self._epoll.poll(0, 1) if self._epoll is not None else ():
-            if (move := self._moves.get(descriptor)) is not None:
-                move.wake(descriptor)
 
 
 class Move:
@@ -149,7 +117,7 @@ class Move:
             self._pipe = self._mover.pipes.take()
             self._source = os.dup(self._sockets[0])
             self._target = os.dup(self._sockets[1])
-            self._mover.watch(self, self._source, self._target)
+            self._mover.readiness.watch(self, self._source, self._target)
         except OSError:  # no descriptors or no pipes left
             self._end()
             owner.on_refused()
@@ -177,7 +145,6 @@ class Move:
             owner.on_broken(is_source=broken.is_source)
             return
         except _RefusedError:
-            self._mover.is_available = False
             self._end()
             owner.on_refused()
             return
@@ -189,7 +156,7 @@ class Move:
             self._mover.soon(self.step)
         else:
             side = self._source if is_for_source else self._target
-            self._mover.wait_for(side, is_source=is_for_source)
+            self._mover.readiness.wait_for(side, is_source=is_for_source)
         # Who has moved on has its time anew, after a full turn, too; nobody else has.
         waiting = (is_for_source is not False, self.moved)
         if waiting != self._told:
@@ -214,8 +181,8 @@ class Move:
                 self._in_pipe = self._splice(self._source, into, asked, is_source=True)
                 self._unread -= self._in_pipe
                 if not self._in_pipe:
-                    if is_source_ready:  # with urgent data (tcp(7)): splice stops at it for good
-                        raise _BrokenError(is_source=True)
+                    if is_source_ready:
+                        self._give_up()
                     return True
                 is_source_ready = False
             gave_less = self._in_pipe < asked
@@ -242,18 +209,29 @@ class Move:
             return 0
         except OSError as exc:
             if exc.errno in _REFUSALS and self._is_untouched():
+                self._mover.is_available = False
                 raise _RefusedError from exc
             raise _BrokenError(is_source=is_source) from exc
         if not moved:
             raise _BrokenError(is_source=is_source)
         return moved
 
+    def _give_up(self) -> None:
+        """There is something to read, and splice does not find it: urgent data (tcp(7)), at which
+        it stops for good, or what an eBPF program has redirected. Reading may do better.
+
+        Raises: _BrokenError, _RefusedError.
+        """
+        if self._is_untouched():
+            raise _RefusedError
+        raise _BrokenError(is_source=True)
+
     def _is_untouched(self) -> bool:
         return not self.moved and not self._in_pipe
 
     def _end(self) -> None:
         self._owner = None
-        self._mover.forget(self._source, self._target)
+        self._mover.readiness.forget(self._source, self._target)
         for descriptor in (self._source, self._target):
             if descriptor >= 0:
                 _close(descriptor)
@@ -273,6 +251,12 @@ class _BrokenError(Exception):
 
 class _RefusedError(Exception):
     pass
+
+
+def has_unread(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether something has arrived over a plaintext connection that nobody has read yet."""
+    descriptor = None if transport is None else _plain_socket(transport)
+    return descriptor is not None and any(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
 
 
 def _plain_socket(transport: asyncio.BaseTransport) -> int | None:

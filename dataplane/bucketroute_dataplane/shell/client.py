@@ -177,6 +177,7 @@ class ClientStream(ClientResponse):
     def body_moved(self) -> None:
         """The rest of the body went around this stream."""
         self._connection.skip_body()
+        self._connection.resume_reading()  # to see that the client leaves
         self.feed_end()
 
     def expect_body(self) -> None:

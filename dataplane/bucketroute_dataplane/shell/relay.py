@@ -203,7 +203,7 @@ class Relay:
             self._client.write(data)
             if self._client.is_write_paused:
                 self._connection.pause_response()
-            elif self._connection.remaining_bytes >= MIN_MOVE_BYTES:
+            elif self._may_move():
                 self._response_move = ResponseMove.begun(self._client, self._connection)
             return
         self._early.append(data)
@@ -212,6 +212,10 @@ class Relay:
             self._wake()
         elif self._early_bytes > MAX_EARLY_BYTES:
             self._connection.pause_response()
+
+    def _may_move(self) -> bool:
+        """Not again after a refusal."""
+        return self._response_move is None and self._connection.remaining_bytes >= MIN_MOVE_BYTES
 
     def on_response_end(self) -> None:
         self._is_ended = True

@@ -138,18 +138,18 @@ class UploadMove(BodyMove):
         return begun
 
     def on_waiting(self, *, is_for_source: bool) -> None:
+        self._connection.await_upload(is_for_backend=not is_for_source)
         if is_for_source:
-            self._connection.deadline = None
             self._client.expect_body()
         else:
-            self._connection.expect_more()
             self._client.expect_nothing()
 
     def _break(self, *, is_source: bool) -> None:
         if is_source:
             self._client.abort()
         else:
-            self._connection.on_broken()
+            # It takes no more, and may have said why: what has come of that is still to be read.
+            self._connection.expect_more()
 
     def _set_usual_buffer(self) -> None:
         self._connection.set_usual_buffer()

@@ -15,7 +15,7 @@ import httptools
 
 from bucketroute_dataplane.core.checksums import BytesLike
 from bucketroute_dataplane.core.messages import Header, ReadyRequest, UpstreamRequest
-from bucketroute_dataplane.shell.bulk import BulkMover
+from bucketroute_dataplane.shell.bulk import BulkMover, has_unread
 from bucketroute_dataplane.shell.upstream_ports import BackendError, BackendSocket, ResponseSink
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
@@ -40,13 +40,10 @@ class UpstreamConnection(BackendSocket):
         super().__init__()
         self.is_reused = False
         self.idle_since = 0.0
-        self.is_write_paused = False
         self.bulk = bulk
         self._watchdog = watchdog
         self._on_idle = on_idle
-        self._loop = asyncio.get_running_loop()
         self._sink: ResponseSink | None = None
-        self._idle_seconds = 0.0
         self._unsent = 0
         self._first_byte_seconds = 0.0
         self._headers: list[Header] = []
@@ -107,7 +104,7 @@ class UpstreamConnection(BackendSocket):
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
             if self._sink is not None:
-                self.deadline = self._loop.time() + self._idle_seconds
+                self.expect_more()
 
     # -- bodies that are moved by the kernel -------------------------------------------------
 
@@ -121,21 +118,22 @@ class UpstreamConnection(BackendSocket):
         """What is still to be sent of the request body."""
         return self._unsent
 
-    def expect_more(self) -> None:
-        """The backend is to send, or to take, something within the idle time."""
-        self.deadline = self._loop.time() + self._idle_seconds
-
     def response_moved(self, count: int) -> None:
         """That much of the response went around this connection."""
         assert self._remaining is not None
         self._remaining -= count
         if self._remaining == 0 and self._sink is not None:
-            self._finish()
+            self._finish(is_in_step=not has_unread(self.transport))
+
+    def await_upload(self, *, is_for_backend: bool) -> None:
+        """The rest of the request body moves on once the backend has taken, or the client sent."""
+        self._is_full = is_for_backend
+        self._wait_for_backend()
 
     def request_moved(self, count: int) -> None:
         """That much of the request body went around this connection."""
         self._unsent -= count
-        self._wait_for_backend()
+        self.await_upload(is_for_backend=False)
 
     def on_broken(self) -> None:
         self._fail(BackendError("the backend closed the connection"))
@@ -160,9 +158,6 @@ class UpstreamConnection(BackendSocket):
             self._on_idle(self)
         self._parser = None  # it knows this connection, and that would be a circle
 
-    def pause_writing(self) -> None:
-        self.is_write_paused = True
-
     def resume_writing(self) -> None:
         self.is_write_paused = False
         self._wait_for_backend()
@@ -175,7 +170,7 @@ class UpstreamConnection(BackendSocket):
             self.abort()
             return
         self._has_received = True
-        self.deadline = self._loop.time() + self._idle_seconds
+        self.expect_more()
         if self._remaining is not None:
             self._counted(data)
             return
@@ -241,8 +236,8 @@ class UpstreamConnection(BackendSocket):
             return
         if self._unsent == 0:
             self.deadline = self._loop.time() + self._first_byte_seconds
-        elif self.is_write_paused:
-            self.deadline = self._loop.time() + self._idle_seconds
+        elif self.is_write_paused or self._is_full:
+            self.expect_more()
         else:
             self.deadline = None
 
@@ -293,6 +288,7 @@ class UpstreamConnection(BackendSocket):
         self._status = 0
         self._head_bytes = 0
         self._has_received = False
+        self._is_full = False
         self._is_counted = False
         self._until_close = False
         self._uncounted = 0

@@ -42,10 +42,20 @@ class BackendSocket(asyncio.Protocol):
     def __init__(self) -> None:
         self.deadline: float | None = None
         self.transport: asyncio.Transport | None = None
+        self.is_write_paused = False
+        self._loop = asyncio.get_running_loop()
+        self._idle_seconds = 0.0
 
     @property
     def is_usable(self) -> bool:
         return self.transport is not None and not self.transport.is_closing()
+
+    def expect_more(self) -> None:
+        """The backend is to send, or to take, something within the idle time."""
+        self.deadline = self._loop.time() + self._idle_seconds
+
+    def pause_writing(self) -> None:
+        self.is_write_paused = True
 
     def is_flushed(self) -> bool:
         """Whether all is with the kernel; if not, the sink hears of it (`on_backend_writable`)."""

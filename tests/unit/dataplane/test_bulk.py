@@ -188,6 +188,20 @@ async def test_urgent_data_ends_a_move(bench: Bench) -> None:
     assert await bench.ended() == ["source broken"]
 
 
+async def test_a_source_that_only_reading_can_empty_is_copied(bench: Bench) -> None:
+    """An eBPF program may keep what has come where splice does not find it."""
+
+    def finds_nothing(source: int, target: int, count: int, /, *, flags: int) -> int:
+        raise BlockingIOError
+
+    bench.begin(2 * MiB, finds_nothing)
+    await bench.source.send(b"x")
+    assert await bench.ended() == ["refused"]
+    assert bench.mover.is_available
+    bench.source.transport.resume_reading()
+    await until(lambda: bench.source.near.data == b"x")
+
+
 async def test_a_side_that_is_ready_in_vain_has_no_more_time(bench: Bench) -> None:
     """Whoever is told that it waits gives the side its time anew, so nobody must be told twice."""
     calls = 0
@@ -236,7 +250,7 @@ async def test_closing_the_mover_ends_every_move(bench: Bench) -> None:
     assert bench.owner.ends == []
 
 
-def test_a_few_empty_pipes_are_kept_for_the_next_moves() -> None:
+async def test_a_few_empty_pipes_are_kept_for_the_next_moves() -> None:
     pipes = Pipes()
     taken = [pipes.take() for _ in range(MAX_IDLE_PIPES + 3)]
     before = descriptors()
@@ -245,6 +259,25 @@ def test_a_few_empty_pipes_are_kept_for_the_next_moves() -> None:
     assert descriptors() == before - 2 * 3
     assert pipes.take() in taken
     pipes.close()
+
+
+async def test_pipes_that_nobody_takes_are_closed() -> None:
+    pipes = Pipes(kept_seconds=0.02)
+    before = descriptors()
+    taken = [pipes.take() for _ in range(3)]
+    for pipe in taken:
+        pipes.put_back(pipe)
+    in_use = taken[-1]
+    async with asyncio.timeout(10):
+        while descriptors() > before + 2:
+            assert pipes.take() is in_use
+            pipes.put_back(in_use)
+            await asyncio.sleep(0.001)
+    await until(lambda: descriptors() == before)
+    again = pipes.take()
+    pipes.put_back(again)
+    pipes.close()
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize(

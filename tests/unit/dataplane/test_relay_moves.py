@@ -17,6 +17,7 @@ import pytest
 from bucketroute_dataplane.core.messages import Deadlines, UpstreamRequest
 from bucketroute_dataplane.core.shapes import Shapes
 from bucketroute_dataplane.shell.bulk import MIN_MOVE_BYTES, BulkMover, Splice
+from bucketroute_dataplane.shell.pipes import Pipe, Pipes
 from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.relay import Relay
 from bucketroute_dataplane.shell.server import DataplaneServer
@@ -260,6 +261,32 @@ async def test_an_early_answer_ends_a_move_and_reaches_the_client(served: Served
     assert 0 < record["bytesIn"] <= 2 * MiB
 
 
+async def test_what_follows_a_moved_answer_is_never_the_next_one(served: Served) -> None:
+    answered = with_body(BODY).answer
+    forged = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
+    served.plane.backend.replies = [Reply(answer=answered + forged), with_body(b"good")]
+    before = served.moved
+    client = await served.connect()
+    await client.send(served.plane.raw(GET) * 2)
+    assert (await client.answer())[1] == BODY
+    assert (await client.answer())[1] == b"good"
+    assert served.moved > before
+
+
+@pytest.mark.parametrize("is_moved", [True, False], ids=["moved", "copied"])
+async def test_a_client_that_leaves_before_the_answer_is_seen_to_leave(is_moved: bool) -> None:
+    async with serving(None if is_moved else refused) as running:
+        await running.warm(GET, PUT)
+        running.plane.backend.replies = [Reply(answer=b"", then="hang")]
+        client = await running.connect()
+        await client.send(running.plane.raw(PUT) + BODY)
+        await until(lambda: running.plane.backend.exchanges)
+        await until(lambda: len(running.plane.backend.exchanges[0].body) == len(BODY))
+        client.writer.transport.abort()
+        assert (await running.record())["errorCode"] == "ClientGone"
+        assert running.plane.services.metrics.in_flight == 0
+
+
 @pytest.mark.rule("3.2.17")
 @pytest.mark.parametrize("is_reset", [False, True], ids=["ends", "is reset"])
 async def test_a_moved_upload_whose_client_leaves_is_no_object(
@@ -342,6 +369,35 @@ async def download_by_a_silent_client(served: Served) -> Client:
     return client
 
 
+async def upload_behind_half_an_answer(served: Served) -> Client:
+    half = Reply(answer=b"HTTP/1.1 200 O", on_head=True, then="hang")
+    served.plane.backend.replies = [half]
+    client = await served.connect()
+    before = served.moved
+    await client.send(served.plane.raw(PUT) + BODY[: 2 * MiB])
+    await until(lambda: served.moved > before)
+    await settle(20)  # the half is here, and the move goes on
+    before = served.moved
+    await client.send(BODY[2 * MiB : 3 * MiB])
+    await until(lambda: served.moved == before + MiB)
+    await client.send(BODY[3 * MiB :])
+    await until(lambda: served.plane.backend.exchanges)
+    await until(lambda: len(served.plane.backend.exchanges[0].body) == len(BODY))
+    return client
+
+
+async def upload_to_a_backend_that_is_busy(served: Served) -> Client:
+    """It says so while it takes nothing, and then no more."""
+    processing = b"HTTP/1.1 102 Processing\r\n\r\n"
+    served.plane.backend.replies = [Reply(then="stall")]
+    client = await served.connect()
+    client.writer.write(served.plane.raw(BIG_PUT) + bytes(BIG))
+    await until_still(lambda: served.moved)
+    served.plane.backend.writers[-1].write(processing)
+    await asyncio.sleep(0.05)
+    return client
+
+
 async def until_still(measure: Callable[[], int]) -> None:
     """Until it has been the same, and not 0, for a while."""
     last, looks = 0, 0
@@ -356,6 +412,8 @@ async def until_still(measure: Callable[[], int]) -> None:
 STALLS: dict[str, tuple[Callable[[Served], Awaitable[Client]], str]] = {
     "upload, client": (upload_from_a_silent_client, "RequestTimeout"),
     "upload, backend": (upload_to_a_silent_backend, "GatewayTimeout"),
+    "upload, half an answer": (upload_behind_half_an_answer, "GatewayTimeout"),
+    "upload, 102": (upload_to_a_backend_that_is_busy, "GatewayTimeout"),
     "download, backend": (download_from_a_silent_backend, "GatewayTimeout"),
     "download, client": (download_by_a_silent_client, "ClientGone"),
 }
@@ -402,6 +460,23 @@ async def test_a_refused_download_goes_on_at_the_clients_pace(copying: Served) -
     await until_still(backend.get_write_buffer_size)
     client.writer.transport.resume_reading()  # type: ignore[attr-defined]
     assert (await client.answer())[1] == body
+
+
+async def test_a_refused_download_is_not_moved_at_a_later_piece(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    def none_left(pipes: Pipes) -> Pipe:
+        taken.append(pipes)
+        raise OSError(errno.ENFILE, "no pipes")
+
+    monkeypatch.setattr(Pipes, "take", none_left)
+    served.plane.backend.replies = [with_body(BODY)]
+    client = await served.connect()
+    await client.send(served.plane.raw(GET))
+    assert (await client.answer())[1] == BODY
+    assert len(taken) == 1
 
 
 # -- what a connection leaves behind -------------------------------------------------------------
@@ -472,7 +547,10 @@ class PlainConnection(FakeConnection):
 class RelayAlone:
     """A streamed upload between two real connections."""
 
-    def __init__(self, source: Side, backend: UpstreamConnection, target: Side) -> None:
+    def __init__(
+        self, mover: BulkMover, source: Side, backend: UpstreamConnection, target: Side
+    ) -> None:
+        self.mover = mover
         self.source, self.backend, self.target = source, backend, target
         connection = PlainConnection(source.transport)
         source.transport.pause_reading()
@@ -491,7 +569,7 @@ async def alone() -> AsyncIterator[RelayAlone]:
     mover = BulkMover()
     backend = UpstreamConnection(Watchdog(), lambda _: None, mover)
     source, target = await Side.open(), await Side.open(backend)
-    yield RelayAlone(source, backend, target)
+    yield RelayAlone(mover, source, backend, target)
     mover.close()
     for side in (source, target):
         side.close()
@@ -514,6 +592,25 @@ async def test_a_backend_that_takes_not_even_the_beginning_has_a_deadline(
     alone.send(BIG, early=b"a beginning")
     assert not alone.backend.is_flushed()
     assert alone.backend.deadline is not None
+
+
+async def test_a_backend_that_takes_no_more_may_have_said_why(alone: RelayAlone) -> None:
+    """It answers and closes, and the move is the first to meet the reset."""
+    alone.send(BIG)
+    await alone.source.send(BODY[:MiB])
+    await until(lambda: alone.mover.moved_bytes == MiB)
+
+    def after_the_reset(source: int, target: int, count: int, /, *, flags: int) -> int:
+        if alone.target.far.fileno() >= 0:
+            alone.target.far.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            alone.target.far.close()  # with what was never read
+        return os.splice(source, target, count, flags=flags)
+
+    alone.mover.splice = after_the_reset
+    await alone.source.send(BODY[:MiB])
+    async with asyncio.timeout(10):
+        assert (await alone.relay.head()).status == 403
+    assert alone.client.received_bytes == MiB
 
 
 async def test_an_exchange_that_is_cancelled_takes_its_move_along(alone: RelayAlone) -> None:
