@@ -24,6 +24,7 @@ from bucketroute_testing.workloads import PROGRAMMED_SECONDS, Workload, in_backe
 MIB = 1024 * 1024
 TRUSTED, UNTRUSTED = "reporter", "apprentice"
 OPERATOR = "deployment/bucketroute-operator"
+OF_OPERATOR = "app.kubernetes.io/component=operator"
 START_SECONDS = 60.0
 _MINIO = Path(__file__).parents[1] / "tools" / "minio.sh"
 
@@ -188,6 +189,8 @@ def test_a_pod_that_starts_without_the_operator_waits_for_it_before_its_applicat
     reporter: SidecarWorkload, journal: str
 ) -> None:
     scale_operator(reporter.cluster, 0)
+    gone = ("wait", "--for=delete", "pod", "-l", OF_OPERATOR, "--timeout=60s")
+    reporter.cluster.kubectl("--namespace", SYSTEM_NAMESPACE, *gone, seconds=70)
     reporter.start(reporter.pod("waiting", "round_trip", BUCKET=journal, KEY="waiting"))
     wait_until(
         lambda: _sidecar_log(reporter),

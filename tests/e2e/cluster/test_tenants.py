@@ -17,7 +17,6 @@ from bucketroute_testing.cluster import (
     wait_until,
 )
 from bucketroute_testing.workloads import (
-    CREDENTIAL_SECONDS,
     PROGRAMMED_SECONDS,
     TOKEN_FOLDER,
     ClientPod,
@@ -54,8 +53,8 @@ def cluster_of_two(bucketroute: Installation, team: str) -> Iterator[Cluster]:
 def owners_route(cluster_of_two: Cluster) -> str:
     """team-b's route `shared`, exported to the class, and credentials for it."""
     cluster_of_two.apply(labelled(route(SHARED_NAME, TEAM_B)))
-    await_true(cluster_of_two, TEAM_B, SHARED_NAME, "CredentialReady", CREDENTIAL_SECONDS)
-    await_true(cluster_of_two, TEAM_B, SHARED_NAME, "Exported", PROGRAMMED_SECONDS)
+    for condition in ("Ready", "CredentialReady", "Exported"):
+        await_true(cluster_of_two, TEAM_B, SHARED_NAME, condition, PROGRAMMED_SECONDS)
     return SHARED_NAME
 
 
@@ -103,6 +102,16 @@ def await_true(cluster: Cluster, namespace: str, name: str, condition: str, seco
     )
 
 
+def offer(cluster: Cluster, manifest: Json) -> None:
+    """Applies the backend; what refers to it finds it from now on."""
+    cluster.apply(manifest)
+    name, namespace = (manifest["metadata"][field] for field in ("name", "namespace"))
+    is_accepted = ("Accepted", "True")
+    cluster.await_condition(
+        "bucketbackend", name, namespace, is_now=is_accepted, seconds=PROGRAMMED_SECONDS
+    )
+
+
 def refusal(cluster: Cluster, namespace: str, manifest: Json, condition: str) -> tuple[str, str]:
     """Applies the route; the reason and message with which the condition is False."""
     cluster.apply(manifest)
@@ -133,7 +142,7 @@ def test_the_role_of_another_namespace_is_refused_by_the_class(
 def test_a_backend_that_does_not_admit_the_namespace_looks_like_none(
     cluster_of_two: Cluster, team: str
 ) -> None:
-    cluster_of_two.apply(backend("lake", TEAM_B))
+    offer(cluster_of_two, backend("lake", TEAM_B))
     lake, absent = ({"name": name, "namespace": TEAM_B} for name in ("lake", "absent"))
     stolen = refusal(cluster_of_two, team, referring("stolen-backend", team, lake), "ResolvedRefs")
     missing = refusal(
@@ -150,7 +159,7 @@ def test_a_backend_that_is_open_to_all_keeps_each_to_its_prefix(
 ) -> None:
     """MinIO has one role for all, so the platform hands out prefixes: docs/tenancy.md."""
     allowed = {"namespaces": {"from": "All"}, "requiredPrefix": "${namespace}/"}
-    cluster_of_two.apply(backend("open-lake", TEAM_B, allowedRoutes=allowed))
+    offer(cluster_of_two, backend("open-lake", TEAM_B, allowedRoutes=allowed))
     ref = {"name": "open-lake", "namespace": TEAM_B}
     stolen = referring("stolen-prefix", team, ref)
     stolen["spec"]["backend"]["prefix"] = f"{TEAM_B}/{SHARED_NAME}/"
@@ -158,7 +167,8 @@ def test_a_backend_that_is_open_to_all_keeps_each_to_its_prefix(
     assert reason == "RefNotPermitted"
     assert f"'{team}/'" in message
     cluster_of_two.apply(referring("own-prefix", team, ref))
-    await_true(cluster_of_two, team, "own-prefix", "CredentialReady", CREDENTIAL_SECONDS)
+    for condition in ("Ready", "CredentialReady"):
+        await_true(cluster_of_two, team, "own-prefix", condition, PROGRAMMED_SECONDS)
 
 
 def test_a_secret_is_looked_for_at_home_only(cluster_of_two: Cluster, team: str) -> None:
@@ -168,7 +178,7 @@ def test_a_secret_is_looked_for_at_home_only(cluster_of_two: Cluster, team: str)
         {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys}
     )
     auth = {"type": "Static", "staticCredentials": {"secretName": "minio-keys"}}
-    cluster_of_two.apply(backend("stolen-keys", team, auth=auth))
+    offer(cluster_of_two, backend("stolen-keys", team, auth=auth))
     stolen = referring("stolen-secret", team, {"name": "stolen-keys"})
     reason, message = refusal(cluster_of_two, team, stolen, "ResolvedRefs")
     assert reason == "SecretNotFound"
@@ -224,7 +234,8 @@ def test_a_stranger_to_a_route_is_refused_by_the_gateway(
     cluster_of_two: Cluster, bucketroute: Installation, team: str
 ) -> None:
     cluster_of_two.apply(labelled(route("only-of-b", TEAM_B)))
-    await_true(cluster_of_two, TEAM_B, "only-of-b", "CredentialReady", CREDENTIAL_SECONDS)
+    for condition in ("Ready", "CredentialReady"):
+        await_true(cluster_of_two, TEAM_B, "only-of-b", condition, PROGRAMMED_SECONDS)
     owner, stranger = (
         Workload(bucketroute=bucketroute, namespace=namespace, service_account="reporter")
         for namespace in (TEAM_B, team)
@@ -264,7 +275,8 @@ def test_the_session_policy_holds_a_data_plane_to_the_route(
 ) -> None:
     """With the gateway's own token and the policy that was published for team-a's route."""
     cluster_of_two.apply(labelled(route("bounded", team)))
-    await_true(cluster_of_two, team, "bounded", "CredentialReady", CREDENTIAL_SECONDS)
+    for condition in ("Ready", "CredentialReady"):
+        await_true(cluster_of_two, team, "bounded", condition, PROGRAMMED_SECONDS)
     auth = published_route(cluster_of_two, team, "bounded")["backend"]["auth"]
     assert auth["sessionName"].startswith(f"{team}.")
     pod = ClientPod(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -14,6 +15,8 @@ GONE = (
     b'{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","status":"Failure",'
     b'"reason":"Expired","message":"too old resource version","code":410}}\n'
 )
+# So often one object is refused where only a share of calls is.
+MOST_OF_A_SHARE = 3
 Matcher = Callable[[ApiCall], bool]
 
 
@@ -91,7 +94,8 @@ class Refusal:
     carried out.
 
     By chance, from a seed: every second one would go on hitting the same caller of two that take
-    turns.
+    turns. But where it is a share, one object is not refused again and again: each time doubles the
+    caller's back-off, and what a test waits for is to be a matter of seconds.
     """
 
     matches: Matcher
@@ -100,9 +104,14 @@ class Refusal:
     times: int | None = None
     after: bool = False
     chance: Random = field(default_factory=lambda: Random(1))
+    refused: Counter[ApiCall] = field(default_factory=Counter)
 
     def takes(self, call: ApiCall) -> bool:
-        is_due = self.matches(call) and self.times != 0 and self.chance.random() < self.share
+        if not self.matches(call) or self.times == 0:
+            return False
+        is_had_enough = self.share < 1 and call.name and self.refused[call] == MOST_OF_A_SHARE
+        is_due = not is_had_enough and self.chance.random() < self.share
+        self.refused[call] += is_due
         if is_due and self.times is not None:
             self.times -= 1
         return is_due

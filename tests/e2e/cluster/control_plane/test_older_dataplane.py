@@ -54,8 +54,17 @@ def older(
     )
     with process:
         set_ready(world.cluster, *PODS, OLDER_POD)
+        wait_until(
+            lambda: states(world).get(OLDER_POD), lambda found: found == "Synced", seconds=SECONDS
+        )
         yield process
         set_ready(world.cluster, *PODS)
+
+
+def states(world: World) -> dict[str, str]:
+    """Of the data planes that count, as the class tells."""
+    status = world.cluster.get("bucketrouteclass", CLASS)["status"]
+    return {pod["name"]: pod["state"] for pod in status["dataPlanes"]["pods"]}
 
 
 def open_route(name: str, tenant: str) -> Json:
