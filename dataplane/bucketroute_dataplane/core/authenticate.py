@@ -22,6 +22,7 @@ from bucketroute_dataplane.core.identity_token import (
 from bucketroute_dataplane.core.jwk import VerificationKey
 from bucketroute_dataplane.core.login_errors import in_terms_of_s3
 from bucketroute_dataplane.core.messages import RequestHead
+from bucketroute_dataplane.core.request import parse_query
 from bucketroute_dataplane.core.resolve import RouteIndex
 from bucketroute_dataplane.core.session import Session, SessionSealer
 from bucketroute_dataplane.core.sigv4 import (
@@ -125,7 +126,8 @@ def caller_of(
 
 def _bearer(head: RequestHead, text: bytes, now: datetime, trust: Trust) -> Caller | BearerToken:
     is_ambiguous = (
-        b"X-Amz-" in head.raw_query or sum(name == b"authorization" for name, _ in head.headers) > 1
+        any(name.lower().startswith(b"x-amz-") for name in parse_query(head.raw_query))
+        or sum(name == b"authorization" for name, _ in head.headers) > 1
     )
     if is_ambiguous:
         raise s3_error("InvalidRequest", "Only one authentication mechanism is allowed.")

@@ -24,6 +24,10 @@ ANONYMOUS_ACTIONS = frozenset(("s3:GetObject", "s3:ListBucket"))
 # Callers times actions of one route; past it they are looked up anew.
 MAX_REMEMBERED_GRANTS = 4096
 
+# Source: AWS "PutObject", "CopyObject", "CreateMultipartUpload": tags that come along are an action
+# of their own.
+_TAGGING = frozenset(("PutObject", "CopyObject", "CreateMultipartUpload"))
+
 _set = object.__setattr__
 _PLACEHOLDER = re.compile(r"\$\{(?:namespace|serviceAccount|subject)\}")
 _UNSAFE_VALUE = re.compile(r"[/${}\x00-\x1f\x7f]")
@@ -77,6 +81,8 @@ def authorize(
         raise _not_active(entry)
     if not _is_allowed(request, entry, identity, action):
         raise s3_error("AccessDenied")
+    if identity.kind is IdentityKind.ANONYMOUS:
+        _refuse_response_overrides(request)
     target = available_target(entry)
     target.check_key(request.key)
     plan = object.__new__(ForwardPlan)
@@ -86,6 +92,15 @@ def authorize(
     _set(plan, "identity", identity)
     _set(plan, "copy_source", copy_source)
     return plan
+
+
+def _refuse_response_overrides(request: S3Request) -> None:
+    """Whoever can read an object could show it to others as a page of this host.
+
+    Source: AWS "GetObject": a request that sets response headers must be signed.
+    """
+    if any(name.startswith(b"response-") for name in request.query):
+        raise s3_error("InvalidRequest", "Request specific response headers need a signed request.")
 
 
 def authorize_copy_source(
@@ -169,6 +184,8 @@ def _is_allowed(request: S3Request, entry: RouteEntry, identity: Identity, actio
         versioned = operation.versioned_action
         assert versioned is not None
         return any(may_somewhere(entry, identity, name) for name in (action, versioned))
+    if operation.name in _TAGGING and b"x-amz-tagging" in request.head.by_name:
+        return all(may(entry, identity, a, request.key) for a in (action, "s3:PutObjectTagging"))
     return may(entry, identity, action, request.key)
 
 

@@ -32,8 +32,9 @@ from bucketroute_dataplane.core.sigv4 import (
     STREAMING_SIGNED_TRAILER,
     STREAMING_UNSIGNED_TRAILER,
     UNSIGNED_PAYLOAD,
+    check_payload_hash,
 )
-from bucketroute_snapshot import BackendProfile
+from bucketroute_snapshot import Backend, BackendProfile, UnsignedAuth
 
 MAX_PUT_BYTES = 5 * 1024**3  # AWS "Uploading objects": a single PUT and a part
 REFRAMED_CHUNK_BYTES = 256 * 1024
@@ -91,16 +92,19 @@ class StreamPlan:
 
 
 def incoming_body(head: RequestHead, payload_hash: bytes | None) -> IncomingBody:
-    """Reads the framing headers. `payload_hash` is the verified claim's, None for anonymous.
+    """Reads the framing headers. `payload_hash` is the verified claim's, None for a caller without
+    a signature: what they declare is checked as well.
 
     Raises: S3Error NotImplemented, InvalidRequest, InvalidArgument, MissingContentLength.
     """
+    if payload_hash is None:
+        payload_hash = _declared_hash(head)
     wire_length = _length(head, b"content-length")
-    if payload_hash is None or payload_hash == UNSIGNED_PAYLOAD or payload_hash not in _CHUNKED:
-        if payload_hash is not None and payload_hash.startswith(b"STREAMING-"):
+    if payload_hash not in _CHUNKED:
+        if payload_hash.startswith(b"STREAMING-"):
             raise s3_error("NotImplemented", f"{payload_hash.decode()} is not supported.")
         return IncomingBody(
-            payload_hash=payload_hash or UNSIGNED_PAYLOAD,
+            payload_hash=payload_hash,
             wire_length=wire_length,
             payload_length=wire_length,
             trailer=None,
@@ -117,6 +121,20 @@ def incoming_body(head: RequestHead, payload_hash: bytes | None) -> IncomingBody
     )
 
 
+def _declared_hash(head: RequestHead) -> bytes:
+    """Of a request that is not signed. SDKs set x-amz-content-sha256 as they sign, so chunks may
+    come without it."""
+    declared = head.get(b"x-amz-content-sha256")
+    if declared is None:
+        codings = b",".join(_values(head, b"content-encoding"))
+        is_chunked = codings != without_aws_chunked(codings)
+        return STREAMING_UNSIGNED_TRAILER if is_chunked else UNSIGNED_PAYLOAD
+    check_payload_hash(declared)
+    if declared in (STREAMING_SIGNED, STREAMING_SIGNED_TRAILER):
+        raise s3_error("InvalidRequest", "Signed chunks need a signed request.")
+    return declared
+
+
 def check_size(incoming: IncomingBody, limit_bytes: int) -> None:
     """Raises: S3Error EntityTooLarge, with the limit, before a byte of the body is read."""
     if incoming.declared_bytes > limit_bytes:
@@ -125,6 +143,12 @@ def check_size(incoming: IncomingBody, limit_bytes: int) -> None:
             ProposedSize=str(incoming.declared_bytes),
             MaxSizeAllowed=str(limit_bytes),
         )
+
+
+def chunk_profile(backend: Backend) -> BackendProfile:
+    """The dialect that chunks can be sent in. Servers know them by x-amz-content-sha256, which goes
+    with a signature."""
+    return BackendProfile.GENERIC if isinstance(backend.auth, UnsignedAuth) else backend.profile
 
 
 def plan_stream(incoming: IncomingBody, head: RequestHead, profile: BackendProfile) -> StreamPlan:

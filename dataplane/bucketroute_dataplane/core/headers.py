@@ -98,6 +98,8 @@ _SPECIAL = _names(b"content-encoding x-amz-acl")
 # A header's value is visible text, spaces and tabs (RFC 9110 §5.5). The client leg's parser refuses
 # the rest already; here no parser's leniency can put a line end into a backend's request.
 _find_control = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]").search
+# A header's name is a token (RFC 9110 §5.6.2), here in lower case.
+_is_token = re.compile(rb"[a-z0-9!#$%&'*+\-.^_`|~]+").fullmatch
 # Dropping one of these would change what the request means, so it is refused instead.
 _REFUSED_PREFIXES = (b"x-amz-grant-", b"x-amz-object-lock-")
 
@@ -143,6 +145,7 @@ def forwarded_headers(
     for header in head.headers:
         name, value = header
         if name in names or (prefixes and name.startswith(prefixes)):
+            check_name(name)
             check_value(value)
             if name.startswith(b"x-amz-meta-"):
                 metadata_bytes += len(name) - len(b"x-amz-meta-") + len(value)
@@ -165,8 +168,16 @@ def is_plainly_forwarded(operation: Operation, name: bytes) -> bool:
     """Whether a header of that name either goes on with any value, or is dropped whatever it is."""
     if name.startswith((b"x-amz-meta-", _SSE_CUSTOMER, _COPY_SSE_CUSTOMER, *_REFUSED_PREFIXES)):
         return False
+    if name == b"x-amz-tagging":  # it takes a permission of its own
+        return False
     names, _ = _ALLOWED[operation.name]
     return name not in _SPECIAL or name not in names
+
+
+def check_name(name: bytes) -> None:
+    """Raises: S3Error InvalidRequest for what is no header's name."""
+    if not _is_token(name):
+        raise s3_error("InvalidRequest", "The name of a header holds a character that none may.")
 
 
 def has_control(value: bytes) -> bool:

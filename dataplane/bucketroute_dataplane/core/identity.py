@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
-from re import Pattern, escape
-from re import compile as compile_pattern
 from typing import assert_never
 
 from bucketroute_snapshot import (
@@ -17,6 +14,7 @@ from bucketroute_snapshot import (
     ServiceAccountSubject,
     Subject,
 )
+from bucketroute_snapshot.glob import matches_glob
 
 
 class IdentityKind(Enum):
@@ -96,12 +94,7 @@ def subject_matches(subject: Subject, identity: Identity) -> bool:
             return (
                 identity.kind is IdentityKind.OIDC
                 and identity.issuer == subject.issuer
-                and _glob(subject.subject).fullmatch(identity.name) is not None
+                and matches_glob(subject.subject, identity.name)
             )
         case _:
             assert_never(subject)
-
-
-@lru_cache(maxsize=1024)
-def _glob(pattern: str) -> Pattern[str]:
-    return compile_pattern(".*".join(map(escape, pattern.split("*"))))

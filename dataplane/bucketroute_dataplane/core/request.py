@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from bucketroute_dataplane.core.classify import classify
 from bucketroute_dataplane.core.errors import s3_error
+from bucketroute_dataplane.core.headers import check_name, check_value
 from bucketroute_dataplane.core.messages import RequestHead
 from bucketroute_dataplane.core.names import check_key
 from bucketroute_dataplane.core.operations import Level, Operation
@@ -79,13 +80,17 @@ def _with_hoisted(head: RequestHead, query: Mapping[bytes, bytes]) -> RequestHea
 
     Not so checksums: SDKs put that of the empty body there, whatever is uploaded later.
 
-    Raises: S3Error InvalidRequest where a header is given in both places.
+    Raises: S3Error InvalidRequest where a header is given in both places, or what would be a
+    header's name or value is none.
     """
     if b"X-Amz-Signature" not in query:
         return head
     hoisted = [(name.lower(), value) for name, value in query.items() if _is_hoisted(name.lower())]
-    if any(name in head.by_name for name, _ in hoisted):
-        raise s3_error("InvalidRequest", "A header stands in the URL and in the request.")
+    for name, value in hoisted:
+        if name in head.by_name:
+            raise s3_error("InvalidRequest", "A header stands in the URL and in the request.")
+        check_name(name)  # no parser of HTTP has seen it
+        check_value(value)
     if not hoisted:
         return head
     return RequestHead(

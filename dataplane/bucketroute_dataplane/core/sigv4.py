@@ -16,7 +16,7 @@ from bucketroute_dataplane.core.sigv4_canonical import (
     parse_amz_date,
     split_query,
 )
-from bucketroute_dataplane.core.sigv4_claim import SigV4Claim
+from bucketroute_dataplane.core.sigv4_claim import SigV4Claim, check_payload_hash
 from bucketroute_dataplane.core.sigv4_parse import MAX_EXPIRES_SECONDS, parse_authorization
 from bucketroute_dataplane.core.sigv4_sign import (
     SigningCredentials,
@@ -46,6 +46,7 @@ __all__ = [
     "VerifiedSignature",
     "amz_epoch",
     "canonical_path",
+    "check_payload_hash",
     "encode_query",
     "format_amz_date",
     "parse_amz_date",

@@ -29,6 +29,16 @@ _MAX_SIGNED_HEADERS_BYTES = 4096
 _is_name_list = re.compile(rb"[a-z0-9!#$%&'*+\-.^_`|~]+(?:;[a-z0-9!#$%&'*+\-.^_`|~]+)*").fullmatch
 
 
+def check_payload_hash(value: bytes) -> None:
+    """Raises: S3Error InvalidArgument for what x-amz-content-sha256 cannot be."""
+    if not _is_payload_hash(value):
+        raise s3_error(
+            "InvalidArgument",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING-* value "
+            "or a SHA-256 in hex.",
+        )
+
+
 class SigV4Claim(NamedTuple):
     """A well-formed and still unproved claim to be `access_key_id`.
 
@@ -102,12 +112,7 @@ def build_claim(request: SignedRequest, terms: ClaimTerms) -> SigV4Claim:
             f'This date is not the same as X-Amz-Date: "{terms.timestamp[:8].decode()}".',
         )
     _check_names(name_set, request.headers)
-    if not _is_payload_hash(terms.payload_hash):
-        raise s3_error(
-            "InvalidArgument",
-            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a STREAMING-* value "
-            "or a SHA-256 in hex.",
-        )
+    check_payload_hash(terms.payload_hash)
     headers = request.headers
     query = [pair for pair in request.query if pair[0] != b"X-Amz-Signature"]
     return SigV4Claim(

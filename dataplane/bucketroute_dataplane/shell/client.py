@@ -24,6 +24,8 @@ from bucketroute_dataplane.shell.client_response import ClientResponse
 
 # What may arrive before somebody takes it; then the socket is not read.
 MAX_QUEUED_BYTES = 64 * 1024
+# For a body that is held: whoever sends it byte by byte holds room that others want.
+HELD_BODY_SECONDS = 120.0
 
 
 class ClientStream(ClientResponse):
@@ -119,8 +121,10 @@ class ClientStream(ClientResponse):
 
     # -- the body -------------------------------------------------------------------------------
 
-    async def read_body(self, limit_bytes: int) -> bytes:
-        """The whole body, read in this task. Bounded whatever the head declared.
+    async def read_body(
+        self, limit_bytes: int, *, within_seconds: float = HELD_BODY_SECONDS
+    ) -> bytes:
+        """The whole body, read in this task. Bounded in size and time whatever the head declared.
 
         Raises: S3Error EntityTooLarge, RequestTimeout; ClientGoneError.
         """
@@ -128,8 +132,12 @@ class ClientStream(ClientResponse):
         # In one block: a piece that is kept until the end leaves a hole in the heap where it was,
         # and many bodies together then take twice their size.
         body = bytearray(self.take_queued())
+        due = self._loop.time() + within_seconds
         while not self.body_complete and len(body) <= limit_bytes:
-            self._expect_within(BODY_IDLE_SECONDS)
+            left = due - self._loop.time()
+            if left <= 0:
+                raise s3_error("RequestTimeout")
+            self._expect_within(min(BODY_IDLE_SECONDS, left))
             await self._more()
             body += self.take_queued()
         if len(body) > limit_bytes:

@@ -12,6 +12,7 @@ backend is ready for it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from bucketroute_dataplane.core.authenticate import BearerToken, Caller, authenticate
@@ -20,6 +21,7 @@ from bucketroute_dataplane.core.body import (
     MAX_PUT_BYTES,
     IncomingBody,
     check_size,
+    chunk_profile,
     incoming_body,
     plan_stream,
 )
@@ -51,6 +53,7 @@ from bucketroute_dataplane.shell.batch_delete import delete_batch
 from bucketroute_dataplane.shell.direct import DirectOwner, DirectRelay
 from bucketroute_dataplane.shell.limits import BufferHold, room_for
 from bucketroute_dataplane.shell.relay import ResponseHead
+from bucketroute_dataplane.shell.unproved import read_unproved, room_for_unproved
 
 # A body that must be checked before its (empty) request may go out is framing only.
 _EMPTY_FRAMING_BYTES = 64 * 1024
@@ -126,10 +129,10 @@ class Exchange(BackendLeg):
         if operation.body is not BodyMode.BUFFERED:
             return self.services.buffer_budget.hold(0)
         check_size(incoming, operation.body_limit_bytes)
-        held = incoming.wire_length if incoming.wire_length is not None else incoming.payload_length
-        return self.services.buffer_budget.hold(
-            room_for(operation.body_limit_bytes if held is None else held)
-        )
+        # What may come, which is not what chunks are said to hold.
+        wire_length = incoming.wire_length
+        may_come = operation.body_limit_bytes if wire_length is None else wire_length
+        return self.services.buffer_budget.hold(room_for(may_come))
 
     async def _forward(self, planned: Planned, hold: BufferHold) -> None:
         """Raises: S3Error, BackendError, ClientGoneError; nothing has been answered then, or the
@@ -160,12 +163,12 @@ class Exchange(BackendLeg):
     async def _prove(self, bearer: BearerToken, request: S3Request) -> Caller:
         """Proves a token whose key must be fetched: after the small body is in, since nothing that
         is shared is awaited while one is still on the wire."""
-        services = self.services
-        is_buffered = request.operation.body is BodyMode.BUFFERED
-        limit = request.operation.body_limit_bytes if is_buffered else 0
-        with services.buffer_budget.hold(limit):
+        services, operation = self.services, request.operation
+        is_buffered = operation.body is BodyMode.BUFFERED
+        limit = operation.body_limit_bytes if is_buffered else 0
+        with room_for_unproved(services, self.client, limit) if is_buffered else nullcontext():
             if is_buffered:
-                self.held_body = await self.client.read_body(limit)
+                self.held_body = await read_unproved(self.client, limit)
             try:
                 key = await services.issuer_keys.find(bearer.issuer, bearer.token.key_id)
             except S3Error as error:
@@ -264,7 +267,7 @@ class Exchange(BackendLeg):
         plan, caller, incoming = planned
         limit = plan.entry.route.limits.max_object_size_bytes
         check_size(incoming, min(limit or MAX_PUT_BYTES, MAX_PUT_BYTES))
-        stream = plan_stream(incoming, self.client.head, plan.target.backend.profile)
+        stream = plan_stream(incoming, self.client.head, chunk_profile(plan.target.backend))
         transform = upload_transform(stream, caller.signature)
         return Upload(compose_stream(plan, stream), transform)
 

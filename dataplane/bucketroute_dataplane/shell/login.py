@@ -33,6 +33,7 @@ from bucketroute_dataplane.core.web_identity_login import (
 )
 from bucketroute_dataplane.shell.answers import Answering
 from bucketroute_dataplane.shell.services import Services
+from bucketroute_dataplane.shell.unproved import read_unproved, room_for_unproved
 
 
 async def answer_sts(answering: Answering, index: RouteIndex) -> None:
@@ -63,13 +64,11 @@ async def _run(answering: Answering, index: RouteIndex) -> bytes:
 
 
 async def _read_form(answering: Answering) -> bytes:
-    head = answering.client.head
-    if head.method != b"POST":
+    client = answering.client
+    if client.head.method != b"POST":
         return b""
-    declared = head.get(b"content-length") or b""
-    is_small = declared.isdigit() and len(declared) <= 6
-    with answering.services.buffer_budget.hold(int(declared) if is_small else MAX_FORM_BYTES):
-        return await answering.client.read_body(MAX_FORM_BYTES)
+    with room_for_unproved(answering.services, client, MAX_FORM_BYTES):
+        return await read_unproved(client, MAX_FORM_BYTES)
 
 
 async def _log_in(answering: Answering, parameters: Parameters) -> bytes:

@@ -16,7 +16,7 @@ from bucketroute_dataplane.shell.access_log import AccessLog
 from bucketroute_dataplane.shell.backend_credentials import BackendCredentials
 from bucketroute_dataplane.shell.bucket_checks import BucketChecks
 from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
-from bucketroute_dataplane.shell.limits import BufferBudget, RouteLimits
+from bucketroute_dataplane.shell.limits import UNPROVED_BUDGET_BYTES, BufferBudget, RouteLimits
 from bucketroute_dataplane.shell.metrics import Metrics
 from bucketroute_dataplane.shell.pool import UpstreamPools
 from bucketroute_dataplane.shell.sidecar import Sidecar
@@ -45,6 +45,9 @@ class Services:
     buckets: BucketChecks
     sidecar: Sidecar | None = None
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
+    unproved_budget: BufferBudget = field(
+        default_factory=lambda: BufferBudget(UNPROVED_BUDGET_BYTES)
+    )
     inbound_keys: SigningKeys = field(default_factory=SigningKeys)
     outbound_keys: SigningKeys = field(default_factory=SigningKeys)
     _dated: int = -1

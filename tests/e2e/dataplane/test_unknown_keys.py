@@ -21,6 +21,7 @@ from bucketroute_dataplane.settings import DataplaneSettings
 from bucketroute_dataplane.shell.clock import SystemClock
 from bucketroute_dataplane.shell.issuer_keys import IssuerKeys
 from bucketroute_dataplane.shell.jwks import JwksUnavailableError
+from bucketroute_dataplane.shell.limits import BufferBudget
 from bucketroute_dataplane.shell.server import DataplaneServer, dataplane
 from bucketroute_dataplane.shell.snapshots import SnapshotStore
 from bucketroute_snapshot import (
@@ -59,6 +60,9 @@ SECRETS = SnapshotSecrets(sealing_keys=(Secret("c2Vzc2lvbi1rZXktb2YtMzItYnl0ZXMt
 BATCH = b"<Delete><Object><Key>k</Key></Object></Delete>"
 
 
+MiB = 1024 * 1024
+
+
 @dataclass
 class ScriptedIssuer:
     """Implements `KeyFetcher`; `keys` None is an outage. Notes when it is asked."""
@@ -80,6 +84,7 @@ class ScriptedIssuer:
 class Bench:
     issuer: ScriptedIssuer
     port: int
+    budget: BufferBudget
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -115,7 +120,7 @@ async def bench() -> AsyncIterator[Bench]:
         await store.swap(Snapshot(settings=class_settings(), routes=(ROUTE,)), SECRETS)
         server = DataplaneServer(services)
         await server.start()
-        yield Bench(issuer, server.address[1])
+        yield Bench(issuer, server.address[1], services.buffer_budget)
         await server.stop()
 
 
@@ -186,6 +191,30 @@ async def test_a_small_body_is_read_before_the_issuer_is_asked(bench: Bench) -> 
     assert bench.issuer.asked == [EXTERNAL]
     # Whoever has no delete permission is told so key by key, by a body that arrived whole.
     assert b"AccessDenied" in answer
+
+
+async def test_strangers_take_little_room_and_leave_the_rest_to_the_proved(bench: Bench) -> None:
+    """Connections that declare a body, with a token that anybody could write, and send nothing."""
+    connections = [await bench.connect() for _ in range(16)]
+    forged = bearer("POST", "/x/y?uploadId=1", minted())
+    for _, writer in connections:
+        writer.write(_encoded(forged, 4 * MiB))
+    refused = asyncio.gather(
+        *(asyncio.wait_for(reader.readline(), 10) for reader, _ in connections[1:])
+    )
+    assert {line.split()[1] for line in await refused} == {b"503"}
+    with bench.budget.hold(56 * MiB):
+        status, _ = await bench.log_in(minted())
+    assert status == 200
+    for _, writer in connections:
+        writer.close()
+
+
+async def test_a_body_that_a_stranger_declares_too_large_is_not_waited_for(bench: Bench) -> None:
+    reader, writer = await bench.connect()
+    writer.write(_encoded(bearer("POST", "/x/y?uploadId=1", minted()), 5 * MiB))
+    assert b" 400 " in await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
 
 
 @pytest.mark.rule("3.12.2")

@@ -297,3 +297,26 @@ def test_nobody_copies_anonymously() -> None:
     with pytest.raises(S3Error) as caught:
         authorize_copy_source(route_entry(rule(subjects=PUBLIC)), ANONYMOUS, b"a", None)
     assert refusal(caught) == (403, "AccessDenied")
+
+
+def test_strangers_choose_no_response_headers() -> None:
+    """A link to a public object could show it as a page of the gateway's host."""
+    entry = route_entry(rule("GetObject", subjects=PUBLIC), rule("GetObject"))
+    request = s3_request("GET", "/photos/a?response-content-type=text%2Fhtml")
+    assert refused(request, entry, ANONYMOUS) == (400, "InvalidRequest")
+    assert authorize(request, entry, CALLER).request is request
+    assert authorize(s3_request("GET", "/photos/a"), entry, ANONYMOUS)
+
+
+@pytest.mark.parametrize(
+    ("method", "target"), [("PUT", "/photos/a"), ("POST", "/photos/a?uploads")]
+)
+def test_tags_that_come_with_an_object_take_their_own_permission(method: str, target: str) -> None:
+    tagged = s3_request(method, target, (b"x-amz-tagging", b"team=a"))
+    untagged = s3_request(method, target)
+    entry = route_entry(rule("PutObject"))
+    assert refused(tagged, entry) == (403, "AccessDenied")
+    assert authorize(untagged, entry, CALLER)
+    assert authorize(tagged, route_entry(rule("PutObject", "PutObjectTagging")), CALLER)
+    elsewhere = route_entry(rule("PutObject"), rule("PutObjectTagging", prefixes=["b/"]))
+    assert refused(tagged, elsewhere) == (403, "AccessDenied")

@@ -8,6 +8,7 @@ from bucketroute_dataplane.core.body import (
     StreamPlan,
     Treatment,
     check_size,
+    chunk_profile,
     incoming_body,
     plan_stream,
 )
@@ -20,8 +21,8 @@ from bucketroute_dataplane.core.sigv4 import (
     STREAMING_UNSIGNED_TRAILER,
     UNSIGNED_PAYLOAD,
 )
-from bucketroute_snapshot import BackendProfile
-from bucketroute_testing.heads import head, refusal
+from bucketroute_snapshot import BackendProfile, UnsignedAuth
+from bucketroute_testing.heads import backend, head, refusal
 
 LENGTH: Header = (b"content-length", b"1100")
 DECODED: Header = (b"x-amz-decoded-content-length", b"1000")
@@ -38,6 +39,60 @@ def incoming(payload_hash: bytes | None, *headers: Header) -> IncomingBody:
 def planned(profile: BackendProfile, payload_hash: bytes, *headers: Header) -> StreamPlan:
     request = head("PUT", "/photos/a", *headers)
     return plan_stream(incoming_body(request, payload_hash), request, profile)
+
+
+CHUNKED: Header = (b"content-encoding", b"aws-chunked")
+
+
+def declaring(value: bytes) -> Header:
+    return (b"x-amz-content-sha256", value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], UNSIGNED_PAYLOAD),
+        ([declaring(UNSIGNED_PAYLOAD)], UNSIGNED_PAYLOAD),
+        ([declaring(SHA256)], SHA256),
+        ([declaring(STREAMING_UNSIGNED_TRAILER), CHUNKED, DECODED], STREAMING_UNSIGNED_TRAILER),
+        ([CHUNKED, DECODED], STREAMING_UNSIGNED_TRAILER),
+        ([(b"content-encoding", b"gzip, aws-chunked"), DECODED], STREAMING_UNSIGNED_TRAILER),
+        ([(b"content-encoding", b"gzip")], UNSIGNED_PAYLOAD),
+    ],
+    ids=lambda value: "" if isinstance(value, bytes) else "+".join(v.decode() for _, v in value),
+)
+def test_what_a_caller_without_a_signature_declares_counts_too(
+    headers: list[Header], expected: bytes
+) -> None:
+    """A bearer token, say: chunks would become the object, and a wrong hash would not be seen."""
+    assert incoming(None, LENGTH, *headers).payload_hash == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (STREAMING_SIGNED, (400, "InvalidRequest")),
+        (STREAMING_SIGNED_TRAILER, (400, "InvalidRequest")),
+        (b"STREAMING-OF-2030", (501, "NotImplemented")),
+        (b"nonsense", (400, "InvalidArgument")),
+    ],
+)
+def test_what_a_caller_without_a_signature_cannot_declare(
+    value: bytes, expected: tuple[int, str]
+) -> None:
+    with pytest.raises(S3Error) as caught:
+        incoming(None, LENGTH, DECODED, declaring(value))
+    assert refusal(caught) == expected
+
+
+@pytest.mark.parametrize("profile", TAKES_TRAILERS, ids=lambda profile: profile.value)
+def test_chunks_do_not_go_out_without_the_signature_that_announces_them(
+    profile: BackendProfile,
+) -> None:
+    assert chunk_profile(backend(profile=profile)) is profile
+    unsigned = chunk_profile(backend(profile=profile, auth=UnsignedAuth()))
+    plan = planned(unsigned, STREAMING_UNSIGNED_TRAILER, LENGTH, DECODED, CRC32)
+    assert (plan.treatment, plan.content_length) == (Treatment.DECODED, 1000)
 
 
 def refused(payload_hash: bytes | None, *headers: Header) -> tuple[int, str]:

@@ -87,6 +87,21 @@ async def test_a_buffered_body_is_bounded_whatever_was_declared() -> None:
         await stream.read_body(10)
 
 
+async def test_a_body_that_is_held_has_its_time_however_steadily_it_comes() -> None:
+    connection = FakeConnection()
+    stream = put(connection)
+    loop = asyncio.get_running_loop()
+    reading = asyncio.ensure_future(stream.read_body(1000, within_seconds=0.2))
+    async with asyncio.timeout(10):
+        while not reading.done():
+            await asyncio.sleep(0.01)
+            stream.feed(b"x")
+            await settle()
+            assert reading.done() or (connection.deadline or 0) <= loop.time() + 0.2
+    with pytest.raises(S3Error, match="RequestTimeout"):
+        await reading
+
+
 @pytest.mark.rule("3.2.8")
 async def test_a_client_that_leaves_ends_the_reading_of_its_body() -> None:
     stream = put(FakeConnection())

@@ -10,6 +10,7 @@ import pytest
 from bucketroute_dataplane.core.messages import RequestHead
 from bucketroute_dataplane.shell.client import ClientStream
 from bucketroute_dataplane.shell.front import S3Front
+from bucketroute_dataplane.shell.limits import BufferBudget
 from bucketroute_testing.in_process import (
     BUCKET,
     InProcess,
@@ -19,6 +20,7 @@ from bucketroute_testing.in_process import (
 )
 from bucketroute_testing.transports import FakeConnection, new_stream, settle, until
 
+MIB = 1024 * 1024
 DELETE = b"<Delete><Object><Key>a</Key></Object></Delete>"
 COMPLETE = (
     b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part>"
@@ -155,3 +157,18 @@ async def test_who_is_not_allowed_costs_no_credentials(plane: InProcess) -> None
     exchange = Exchange(plane, with_length("PUT", "/nowhere/k", b"abc"))
     await exchange.task
     assert (exchange.status(), plane.trace) == (404, [])
+
+
+async def test_what_chunks_are_said_to_hold_is_not_what_may_come(plane: InProcess) -> None:
+    """Room is taken for as much as would be read."""
+    plane.services.buffer_budget = BufferBudget(MIB)
+    lying = signed_head(
+        "POST",
+        f"/{BUCKET}/k?uploadId=u",
+        ("Transfer-Encoding", "chunked"),
+        ("x-amz-decoded-content-length", "1"),
+        payload_hash="STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    )
+    exchange = Exchange(plane, lying)
+    await exchange.task
+    assert exchange.status() == 503

@@ -64,7 +64,10 @@ GLOBS = [
     ("a.c", "abc", False),
     ("a[b]c", "abc", False),
     ("", "x", False),
-    ("*", "line\nend", False),
+    ("*", "line\nend", True),
+    # A regular expression of it would not come to an end.
+    ("*" * 30 + "!", "repo:acme/" + "a" * 245, False),
+    ("*a" * 100 + "!", "a" * 255, False),
 ]
 
 
