@@ -132,8 +132,9 @@ def start_passing_on(answering: Answering, plan: ForwardPlan, head: ResponseHead
     answering.record.status = head.status
     is_bodiless = plan.request.head.method == b"HEAD" or head.status in (204, 304)
     headers = [*answering.own_headers(), *response_headers(head.headers, client.head)]
-    if not is_bodiless:
-        # Framing is the client leg's own: `start` says the length once more, or chunks.
+    if not is_bodiless or head.status == 204:
+        # Framing is the client leg's own: `start` says the length once more, or chunks. A 204 has
+        # none (RFC 9110 §8.6).
         headers = [header for header in headers if header[0] != b"content-length"]
     client.start(
         head.status, headers, length=None if is_bodiless else head.length, is_bodiless=is_bodiless

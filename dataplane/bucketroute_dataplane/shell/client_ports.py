@@ -20,6 +20,11 @@ if TYPE_CHECKING:  # a stream is made of this module
 # Between two bytes of a request body: less than the minute after which backends give up, for then
 # the client hears of it in their words. And of a response that the client is slow to read.
 BODY_IDLE_SECONDS = 50.0
+# Of a head, or of anything else that is no body: trailers, the extensions of chunks.
+MAX_HEAD_BYTES = 64 * 1024
+HEAD_SECONDS = 30.0
+# For a client that was promised a connection which lives on, while the process ends.
+LAST_REQUEST_SECONDS = 1
 WRITE_IDLE_SECONDS = 60.0
 # An unread body after the answer: as much is thrown away, for as long, then the socket closes.
 # Closing at once would reset the connection before the client has read the answer.

@@ -60,7 +60,7 @@ class HotPath:
         """Whether the request is on its way to the backend. False: nothing has been done."""
         services, head = self.services, client.head
         index, shape = services.store.index, services.store.shapes.find(head)
-        if shape is None or index is None:
+        if shape is None or index is None or not head.raw_path.startswith(b"/"):
             return False
         started = services.clock()
         bucket, _, key = head.raw_path[1:].partition(b"/")

@@ -18,21 +18,23 @@ import httptools
 from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.messages import RequestHead
 from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.client_ports import WRITE_IDLE_SECONDS, Front, origin_form
-from bucketroute_dataplane.shell.client_socket import ClientSocket
+from bucketroute_dataplane.shell.client_pipeline import ClientPipeline, FloodError
+from bucketroute_dataplane.shell.client_ports import (
+    HEAD_SECONDS,
+    LAST_REQUEST_SECONDS,
+    MAX_HEAD_BYTES,
+    WRITE_IDLE_SECONDS,
+    Front,
+    origin_form,
+)
 from bucketroute_dataplane.shell.watchdog import Watchdog
 
 ADMIN_PREFIX = b"/-/"
-# Of a head, or of anything else that is no body: trailers, the extensions of chunks.
-MAX_HEAD_BYTES = 64 * 1024
-HEAD_SECONDS = 30.0
-# For a client that was promised a connection which lives on, while the process ends.
-LAST_REQUEST_SECONDS = 1
 
 _LOGGER = logging.getLogger("bucketroute.dataplane")
 
 
-class S3Protocol(ClientSocket):
+class S3Protocol(ClientPipeline):
     """One client connection. `front` and `watchdog` come from `s3_protocol()`."""
 
     def __init__(self, front: Front, watchdog: Watchdog, *args: Any, **kwargs: Any) -> None:
@@ -42,7 +44,6 @@ class S3Protocol(ClientSocket):
         self._unparsed_bytes = 0  # since the parser last made something of them
         # Of a body that the parser leaves out, since the head asks for another protocol too.
         self._raw_body_bytes = 0
-        self._is_next_deferred = False
         # Of S3 requests: the one whose body arrives, and the one that is answered; two of them
         # while pipelined requests wait. None where ASGI has the request.
         self._arriving: ClientStream | None = None
@@ -102,7 +103,8 @@ class S3Protocol(ClientSocket):
             # Answered in HTTP/1.1 all the same (RFC 9110 §7.8 lets a server ignore it).
             self._feed_raw(data[upgrade.args[0] :])
         except httptools.HttpParserError as exc:
-            if isinstance(exc, httptools.HttpParserCallbackError):
+            is_ours = isinstance(exc, httptools.HttpParserCallbackError)
+            if is_ours and not isinstance(exc.__context__, FloodError):
                 _LOGGER.error("reading a request failed", exc_info=exc)
             return s3_error("InvalidRequest")
         if self._unparsed_bytes > MAX_HEAD_BYTES:
@@ -118,8 +120,8 @@ class S3Protocol(ClientSocket):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._is_next_deferred:
-            self._is_next_deferred = False
+        if self.is_next_deferred:
+            self.is_next_deferred = False
             self.on_response_complete()
         elif self._running is None:
             self.deadline = None
@@ -171,14 +173,12 @@ class S3Protocol(ClientSocket):
             self._hand_to_asgi()
             return
         stream = self._stream(path, query)
-        is_serving = self._is_serving()
-        self._arriving = stream
-        self.cycle = stream  # type: ignore[assignment]  # stands in for uvicorn's own class
-        if is_serving:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+        if self._is_serving():
+            self.wait_in_line(stream)
         else:
             self._next = stream
+        self._arriving = stream
+        self.cycle = stream  # type: ignore[assignment]  # stands in for uvicorn's own class
 
     def _stream(self, path: bytes, query: bytes) -> ClientStream:
         is_upgrade = self.parser.should_upgrade()
@@ -215,31 +215,6 @@ class S3Protocol(ClientSocket):
             super().on_message_complete()
         elif not self._raw_body_bytes:
             self._arriving.feed_end()
-
-    def on_response_complete(self) -> None:
-        """The next request, unless the client has yet to read what it has been answered."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        if self.is_discarding:
-            self.close()
-            return
-        if self.flow.write_paused:
-            self._is_next_deferred = True
-            self.expect_within(WRITE_IDLE_SECONDS)
-            self.flow.pause_reading()
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            # Not in this call: it may come out of a parser, of this connection or a backend's.
-            self.loop.call_soon(self._begin_waiting)
-        else:
-            self.expect_within(self.timeout_keep_alive)
-
-    def _begin_waiting(self) -> None:
-        """The next request of the pipeline."""
-        if self.pipeline and not self.transport.is_closing():
-            self._start_asgi_task(*self.pipeline.pop())
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """uvicorn comes here for its own cycles, and for any that waited in the pipeline."""
@@ -286,9 +261,7 @@ class S3Protocol(ClientSocket):
         elif running is not None and running is self._arriving and not running.body_complete:
             running.fail(error)
         else:
-            self.pipeline.clear()
-            if running is not None:
-                running.keep_alive = False
+            self.end_line(running, self._arriving)
 
     def _is_serving(self) -> bool:
         cycle: Any = self.cycle

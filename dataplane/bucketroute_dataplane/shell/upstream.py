@@ -174,15 +174,14 @@ class UpstreamConnection(BackendSocket):
         if self._remaining is not None:
             self._counted(data)
             return
-        if not self._status:
-            self._head_bytes += len(data)
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as exc:
             self._fail(BackendError(f"the backend's answer is not HTTP/1.1: {exc}"))
             return
-        if not self._status and self._head_bytes > MAX_HEAD_BYTES:
-            self._fail(BackendError("the backend's response head is too large"))
+        if self._head_bytes > MAX_HEAD_BYTES and self._sink is not None:
+            self._fail(BackendError("the backend's response head or trailer is too large"))
         elif self._is_counted and self._sink is not None:
             self._remaining = self._uncounted
 
@@ -191,8 +190,13 @@ class UpstreamConnection(BackendSocket):
 
     # -- httptools callbacks -----------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        if self._sink is None:  # what follows an answer would be taken for the next one's
+            self.abort()
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        if not self._status:  # else a trailer, which is no header (RFC 9110 §6.5.1)
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -221,6 +225,7 @@ class UpstreamConnection(BackendSocket):
         if self._sink is None:  # a body where none belongs: behind HEAD, 204 or 304
             self.abort()
             return
+        self._head_bytes = 0
         self._uncounted -= len(body)
         self._sink.on_response_body(body)
 

@@ -357,6 +357,11 @@ ANSWERS = {
     "206": (GET, (reply(206, "Content-Range: bytes 0-1/2", body=b"ab"),), 206),
     "304": (GET, (Reply(answer=b"HTTP/1.1 304 Not Modified\r\nETag: e\r\n\r\n"),), 304),
     "204": (GET, (reply(204),), 204),
+    "204 with a length": (
+        GET,
+        (Reply(answer=b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"),),
+        204,
+    ),
     "403": (GET, (xml_error(403, "AccessDenied"),), 403),
     "404": (GET, (xml_error(404, "NoSuchKey"),), 404),
     "412": (GET, (xml_error(412, "PreconditionFailed"),), 412),

@@ -7,8 +7,8 @@ import pytest
 
 from bucketroute_dataplane.core.errors import S3Error
 from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.client_ports import LINGER_BYTES, ClientGoneError
-from bucketroute_dataplane.shell.protocol import MAX_HEAD_BYTES
+from bucketroute_dataplane.shell.client_pipeline import MAX_WAITING
+from bucketroute_dataplane.shell.client_ports import LINGER_BYTES, MAX_HEAD_BYTES, ClientGoneError
 from bucketroute_testing.transports import ClientLeg, settle
 
 
@@ -192,9 +192,36 @@ async def test_pipelined_requests_are_answered_one_after_the_other_in_order(
 async def test_thousands_of_pipelined_requests_do_not_nest() -> None:
     front = EagerFront()
     leg = ClientLeg(front)
-    leg.receive(GET * 2000)
-    await settle(2100)
+    for _ in range(20):
+        leg.receive(GET * 100)
+        await settle(110)
     assert leg.sent.count(b"HTTP/1.1 200 OK") == 2000
+    assert not leg.transport.is_closing()
+
+
+async def test_nothing_is_read_while_a_request_waits(leg: ClientLeg, front: ScriptedFront) -> None:
+    """Each takes more memory than its bytes."""
+    leg.receive(GET * 3)
+    for number in range(3):
+        assert leg.transport.is_reading() is (number == 2)
+        front.streams[number].respond(200, [], b"x")
+        await settle()
+    assert leg.transport.is_reading()
+
+
+async def test_more_requests_than_may_wait_are_not_served_but_those_are(
+    leg: ClientLeg, front: ScriptedFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    leg.receive(GET * 10_000)
+    for number in range(MAX_WAITING + 1):
+        front.streams[number].respond(200, [], b"x")
+        await settle()
+    assert len(front.streams) == MAX_WAITING + 1
+    assert leg.sent.count(b"HTTP/1.1 200 OK") == MAX_WAITING + 1
+    assert leg.sent.endswith(b"connection: close\r\n\r\nx")
+    assert leg.sent.count(b"connection: close") == 1
+    assert leg.transport.is_closing()
+    assert caplog.records == []
 
 
 async def test_a_client_that_does_not_read_its_answers_is_not_served_on(
@@ -288,6 +315,19 @@ async def test_garbage_behind_a_request_does_not_spoil_its_answer(
     only(front).respond(200, [], b"x")
     assert leg.sent.endswith(b"connection: close\r\n\r\nx")
     assert leg.transport.is_closing()
+
+
+async def test_garbage_behind_requests_that_wait_does_not_spoil_their_answers(
+    leg: ClientLeg, front: ScriptedFront
+) -> None:
+    leg.receive(GET * 3 + CHUNKED + b"zz\r\n")
+    for number in range(3):
+        front.streams[number].respond(200, [], b"x")
+        await settle()
+    assert leg.sent.count(b"HTTP/1.1 200 OK") == 3
+    assert leg.sent.endswith(b"connection: close\r\n\r\nx")
+    assert leg.transport.is_closing()
+    assert len(front.streams) == 3
 
 
 async def test_garbage_in_the_same_packet_as_an_unread_upload_is_answered_once() -> None:

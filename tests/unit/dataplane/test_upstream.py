@@ -160,6 +160,28 @@ async def test_what_is_not_http_fails_the_exchange_and_closes(leg: Leg, response
     assert leg.transport.was_aborted
 
 
+@pytest.mark.parametrize("line", [b"a: b\r\n", b"a"], ids=["many", "one"])
+async def test_trailers_without_end_fail_the_exchange(leg: Leg, line: bytes) -> None:
+    sink = leg.start()
+    leg.receive(OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n")
+    sent = 0
+    while sink.error is None and sent <= MAX_HEAD_BYTES + 8192:
+        leg.receive(line * 1024)
+        sent += len(line) * 1024
+    assert sink.error is not None
+    assert leg.transport.was_aborted
+
+
+async def test_chunks_of_any_number_are_no_trailer(leg: Leg) -> None:
+    sink = leg.start()
+    leg.receive(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(40):
+        leg.receive(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+    leg.receive(b"0\r\nx-checksum: c\r\n\r\n")
+    assert (len(sink.body), sink.is_ended, leg.is_kept()) == (40 * 4096, True, True)
+    assert [name for name, _ in sink.headers] == [b"transfer-encoding"]
+
+
 # -- may it serve another request ----------------------------------------------------------------
 
 
@@ -179,6 +201,26 @@ async def test_a_connection_that_the_backend_closes_is_not_kept(leg: Leg, head: 
     sink = leg.start()
     leg.receive(head + b"Content-Length: 1\r\n\r\nx")
     assert (sink.is_ended, leg.is_kept()) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer"),
+    [
+        (GET, OK + b"Content-Length: 3\r\n\r\nabc"),
+        (GET, OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        (HEAD, OK + b"Content-Length: 3\r\n\r\n"),
+        (GET, b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ],
+    ids=["length", "chunks", "HEAD", "204"],
+)
+async def test_what_follows_an_answer_in_its_packet_ends_the_connection(
+    leg: Leg, request_: UpstreamRequest, answer: bytes
+) -> None:
+    """The next request would get it, whosever that is."""
+    sink = leg.start(request_)
+    leg.receive(answer + b"HTTP/1.1 200 OK\r\nx-evil: 1\r\nz")
+    assert sink.is_ended
+    assert not leg.connection.is_usable
 
 
 async def test_a_chunked_response_on_a_connection_that_closes_is_not_kept(leg: Leg) -> None:
