@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bucketroute_operator.core.backend_resolver import Surroundings, is_same_around
@@ -36,6 +36,11 @@ from bucketroute_snapshot import (
     SnapshotSecrets,
     StaticSecret,
 )
+
+# A snapshot is held whole by the operator and by every gateway. What a namespace's routes may take
+# of it grows with the number that they may be; a few may be large.
+MEAN_ROUTE_BYTES = 16 * 1024
+MIN_NAMESPACE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +77,9 @@ class CompiledClass:
 def compile_class(inputs: ClassInputs, class_spec: ClassSpec) -> CompiledClass:
     """A route is compiled again only if anything that it depends on is another than last time: one
     of thousands is what usually changes."""
-    refusals = _refusals(inputs, class_spec)
-    placements = _placements(inputs, refusals)
+    admission = _admission(inputs, class_spec)
+    refusals = admission.refusals
+    placements = _placements(inputs, admission)
     access_keys = access_key_secrets(inputs.objects, wanted_access_keys(inputs.routes))
     around = Surroundings(
         objects=inputs.objects,
@@ -129,8 +135,16 @@ def _taken_over(
     return (inputs, outcome) if is_same else None
 
 
-def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Refusal | None]:
-    """Why each route is not accepted. Quotas go last: only routes that could be served count."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admission:
+    """Why each route is not accepted, and which of those that cannot be read have a place."""
+
+    refusals: Mapping[ObjectRef, Refusal | None]
+    broken: frozenset[ObjectRef]
+
+
+def _admission(inputs: ClassInputs, class_spec: ClassSpec) -> _Admission:
+    """Quotas go last: only routes that take a place in the snapshot count."""
     refusals: dict[ObjectRef, Refusal | None] = {}
     eligible: defaultdict[str, list[RouteObject]] = defaultdict(list)
     for route in inputs.routes:
@@ -140,37 +154,58 @@ def _refusals(inputs: ClassInputs, class_spec: ClassSpec) -> dict[ObjectRef, Ref
             else next(route_refusals(route, class_spec, inputs.objects), None)
         )
         refusals[route.metadata.ref] = refusal
-        if refusal is None:
+        if refusal is None or route.problems:
             eligible[route.metadata.namespace].append(route)
     held_uids = {holder.uid for holder in inputs.holders}
-    quota = class_spec.max_routes_per_namespace
+    broken = set()
     for members in eligible.values():
         members.sort(
             key=lambda route: (
                 route.metadata.uid not in held_uids,
+                bool(route.problems),
                 route.metadata.created_at,
                 route.metadata.ref,
             )
         )
-        for route in members[quota:]:
-            refusals[route.metadata.ref] = Refusal(
-                reason=Reason.QUOTA_EXCEEDED,
-                field="metadata.namespace",
-                message=f"The class takes {quota} routes of a namespace; older ones come first.",
-            )
-    return refusals
+        for route, refusal in _over_quota(members, class_spec.max_routes_per_namespace):
+            if not route.problems:
+                refusals[route.metadata.ref] = refusal
+            elif refusal is None:
+                broken.add(route.metadata.ref)
+    return _Admission(refusals=refusals, broken=frozenset(broken))
 
 
-def _placements(
-    inputs: ClassInputs, refusals: dict[ObjectRef, Refusal | None]
-) -> dict[ObjectRef, Placement]:
+def _over_quota(
+    members: Iterable[RouteObject], quota: int
+) -> Iterator[tuple[RouteObject, Refusal | None]]:
+    """Each of a namespace's routes, in the order in which they come, with what is too much."""
+    size_limit = max(MIN_NAMESPACE_BYTES, quota * MEAN_ROUTE_BYTES)
+    size = 0
+    for number, route in enumerate(members):
+        size += route.size_bytes
+        if number >= quota:
+            message = f"The class takes {quota} routes of a namespace; older ones come first."
+            yield route, _quota_exceeded(message)
+        elif size > size_limit:
+            message = f"The routes of a namespace take {size_limit} bytes; older ones come first."
+            yield route, _quota_exceeded(message)
+        else:
+            yield route, None
+
+
+def _quota_exceeded(message: str) -> Refusal:
+    return Refusal(reason=Reason.QUOTA_EXCEEDED, field="metadata.namespace", message=message)
+
+
+def _placements(inputs: ClassInputs, admission: _Admission) -> dict[ObjectRef, Placement]:
     """A refused route claims a name only if it had one already, a broken one at home at least."""
     held_uids = {holder.uid for holder in inputs.holders}
     claims = []
     for route in inputs.routes:
-        refusal = refusals[route.metadata.ref]
+        ref = route.metadata.ref
+        refusal = admission.refusals[ref]
         is_held = route.metadata.uid in held_uids
-        if route.bucket and (refusal is None or is_held or route.problems):
+        if route.bucket and (refusal is None or is_held or ref in admission.broken):
             claims.append(
                 Claim(metadata=route.metadata, bucket=route.bucket, is_accepted=refusal is None)
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from bucketroute_operator.core.findings import ObjectRef
@@ -22,8 +22,8 @@ from bucketroute_snapshot import Snapshot
 class NameHolder:
     """A name that a route had in the previous snapshot of a class.
 
-    `is_reserved` keeps the name for the holder's namespace although its route is gone (the
-    cool-down after a deletion); without it the name is free once the route is.
+    Where its route is gone the name stays with the holder's namespace; `is_reserved` says that the
+    route was gone before, and that this goes on (the cool-down after a deletion).
     """
 
     class_name: str
@@ -93,7 +93,16 @@ def _place_rivals(
         min(own, key=lambda claim: _seniority(claim, held_uids)) for own in by_namespace.values()
     ]
     placements.update((claim.metadata.ref, Placement.LOCAL) for claim in local)
-    exported = _class_wide_holder(local, [holder for holder in holders if holder.is_exported])
+    claiming = {claim.metadata.uid for claim in rivals}
+    exported = _class_wide_holder(
+        local,
+        [
+            # Whose route is gone by now has a cool-down, too, which begins with this compilation.
+            holder if holder.uid in claiming else replace(holder, is_reserved=True)
+            for holder in holders
+            if holder.is_exported
+        ],
+    )
     if exported is not None:
         placements[exported.metadata.ref] = Placement.EXPORTED
     return placements

@@ -111,7 +111,8 @@ class RouteSpec:
 class RouteObject:
     """A BucketRoute. `class_name` and `bucket` are known even when the rest is broken.
 
-    `bucket` is empty when its name itself cannot be read, and `access` when that is broken. The
+    `bucket` is empty when its name itself cannot be read, and `access` when that is broken.
+    `size_bytes` is about what it takes in a snapshot. The
     Secrets in `access_keys` are named even then: those whom either allows learn that the route is
     out of order.
     """
@@ -124,6 +125,7 @@ class RouteObject:
     access: tuple[AccessRuleSpec, ...] = ()
     access_keys: tuple[str, ...] = ()
     problems: tuple[FieldProblem, ...] = ()
+    size_bytes: int = 0
 
 
 class NamespacesFrom(Enum):

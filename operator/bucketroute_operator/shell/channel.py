@@ -55,6 +55,8 @@ class ClassChannel:
         self.name = name
         self.gateway: ServiceAccountRef | None = None
         self.current: Publication | None = None
+        # Else nobody is answered: who the gateway is, is not known before the class is.
+        self.is_open = True
         self.sidecar_heard_at: float | None = None
         self._on_word = on_word
         self._clock = clock
@@ -71,7 +73,9 @@ class ClassChannel:
         self.required_epoch = 0
 
     def restore(self, version: ConfigVersion, rendering: Rendering) -> None:
-        """Begins with what a former leader published, so that its pods need a delta only."""
+        """Begins with what a former leader published, so that its pods need a delta only. It opens
+        once this one has found the class to be valid."""
+        self.is_open = False
         self._parts.published(rendering, ())
         self.routes = published_routes({}, (), rendering.snapshot)
         self.current = Publication(

@@ -21,9 +21,10 @@ class Channels:
         return self._channels[class_name]
 
     def find(self, class_name: str) -> ClassChannel | None:
-        """None for a class of which nothing was ever published."""
+        """None for a class of which nothing was ever published, or that is not valid so far."""
         channel = self._channels.get(class_name)
-        return None if channel is None or channel.current is None else channel
+        is_there = channel is not None and channel.current is not None and channel.is_open
+        return channel if is_there else None
 
     def stop_leading(self) -> None:
         self.is_leading = False

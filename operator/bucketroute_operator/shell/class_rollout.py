@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from time import monotonic, time
@@ -19,6 +19,7 @@ from bucketroute_operator.core.rollout import (
     route_versions,
 )
 from bucketroute_operator.shell.channel import ClassChannel
+from bucketroute_operator.shell.kube_api import KubeError
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.persistence import Reservation, Restored, SnapshotArchive
 from bucketroute_snapshot import OLDEST_SCHEMA_VERSION, Snapshot, SnapshotSecrets
@@ -28,7 +29,11 @@ log = logging.getLogger("bucketroute.operator.rollout")
 
 # How long a deleted route's name waits for its own namespace, as when a release is reinstalled.
 COOL_DOWN_SECONDS = 600.0
-MAX_RESERVATIONS = 1_000
+# One namespace that makes and deletes routes must not push out what is kept for the others.
+MAX_RESERVATIONS_OF_NAMESPACE = 100
+MAX_RESERVATIONS = 4_000
+# A wait that is over by now is one that the last turn came too early for.
+SHORTEST_WAIT_SECONDS = 1.0
 KEPT_EVERY_SECONDS = 10.0
 _COMPRESSION_LEVEL = 6
 _REMEMBERED_TIMES = 64
@@ -59,6 +64,7 @@ class ClassRollout:
         self.channel = channel
         self.versions: Mapping[RouteKey, ConfigVersion] = {}
         self.held_until: float | None = None
+        self.failed_since: float | None = None
         self._archive = archive
         self._metrics = metrics
         self._clock = clock
@@ -69,6 +75,7 @@ class ClassRollout:
         self._kept: ConfigVersion | None = None
         self._booted: ConfigVersion | None = None
         self._kept_at = float("-inf")
+        self._looked_at = float("-inf")
         # Publishing and keeping both write the pointer; its order is that of the versions.
         self._pointer = asyncio.Lock()
         self._times: deque[tuple[ConfigVersion, float]] = deque(maxlen=_REMEMBERED_TIMES)
@@ -92,6 +99,7 @@ class ClassRollout:
     def holders(self) -> tuple[NameHolder, ...]:
         """Who had which name, for the next compilation."""
         current = self.channel.current
+        self._looked_at = self._now()
         held = () if current is None else holders_of(current.rendering.snapshot)
         taken = {holder.bucket for holder in held if holder.is_exported}
         reserved = tuple(
@@ -104,16 +112,18 @@ class ClassRollout:
                 is_reserved=True,
             )
             for item in self._reservations
-            if item.expires > self._now() and item.bucket not in taken
+            if item.expires > self._looked_at and item.bucket not in taken
         )
         return held + reserved
 
     def next_expiry_seconds(self) -> float | None:
-        """When the next reservation ends or a hold is over, from now."""
-        waits = [item.expires - self._now() for item in self._reservations]
+        """When the next reservation ends or a hold is over, from now: of those that counted when
+        the turn began."""
+        counting = [item for item in self._reservations if item.expires > self._looked_at]
+        waits = [item.expires - self._now() for item in counting]
         if self.held_until is not None:
             waits.append(self.held_until - self._clock())
-        return min((wait for wait in waits if wait > 0), default=None)
+        return max(min(waits), SHORTEST_WAIT_SECONDS) if waits else None
 
     def published_at(self, version: ConfigVersion) -> float:
         """When it was published, by the clock; minus infinity for what is long ago."""
@@ -122,8 +132,18 @@ class ClassRollout:
     async def roll(self, candidate: Candidate) -> bool:
         """Publishes the candidate unless it is what is out, or is held. Returns whether it did.
 
-        Raises: FencedError; KubeError.
+        Raises: FencedError; KubeError, and `failed_since` is set until it succeeds again.
         """
+        try:
+            is_new = await self._roll(candidate)
+        except KubeError:
+            if self.failed_since is None:
+                self.failed_since = self._clock()
+            raise
+        self.failed_since = None
+        return is_new
+
+    async def _roll(self, candidate: Candidate) -> bool:
         began = self._clock()
         current = self.channel.current
         previous = None if current is None else current.rendering
@@ -234,7 +254,7 @@ class ClassRollout:
         ]
         running = [item for item in self._reservations if item.expires > self._now()]
         waiting = [item for item in (*running, *gone) if item.bucket not in exported]
-        return tuple(waiting[-MAX_RESERVATIONS:])
+        return _newest_of_each(waiting)
 
     def _measure(self, rendering: Rendering, began: float) -> None:
         name = self.channel.name
@@ -242,6 +262,17 @@ class ClassRollout:
         self._metrics.snapshot_routes.labels(name).set(len(rendering.lines))
         self._metrics.snapshot_bytes.labels(name).set(sum(map(len, rendering.lines.values())))
         self._metrics.publish_seconds.labels(name).observe(self._clock() - began)
+
+
+def _newest_of_each(waiting: list[Reservation]) -> tuple[Reservation, ...]:
+    """No namespace has more than its share; in their order."""
+    counts: Counter[str] = Counter()
+    kept = []
+    for item in reversed(waiting):
+        counts[item.namespace] += 1
+        if counts[item.namespace] <= MAX_RESERVATIONS_OF_NAMESPACE:
+            kept.append(item)
+    return tuple(reversed(kept[:MAX_RESERVATIONS]))
 
 
 def _restored_versions(

@@ -14,11 +14,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bucketroute_operator.core.pod_words import credential_states, rejected_routes
+from bucketroute_operator.shell.bodies import Bodies, BodyError
 from bucketroute_operator.shell.callers import Caller, Callers, UnauthenticatedError
 from bucketroute_operator.shell.channel import ClassChannel
 from bucketroute_operator.shell.channels import Channels
@@ -43,6 +44,9 @@ log = logging.getLogger("bucketroute.operator.config")
 MAX_WAIT_SECONDS = 60.0
 MAX_ACK_BYTES = 64 * 1024
 MAX_REPORT_BYTES = 2 * 1024 * 1024  # 10,000 routes with names of 100 characters
+# Reports come in pieces of some 250 KiB.
+MAX_BODIES_BYTES = 32 * 1024 * 1024
+BODY_SECONDS = 10.0
 MAX_POLLS_PER_NAMESPACE = 200
 _WRONG_REPLICA = 421
 
@@ -72,6 +76,7 @@ class ConfigServer:
         self._metrics = metrics
         self._polls: Counter[str] = Counter()
         self._older = OlderReaders()
+        self._bodies = Bodies(together_bytes=MAX_BODIES_BYTES, seconds=BODY_SECONDS)
         self.app = Starlette(
             routes=[
                 Route(CONFIG_PATH, self._config, methods=["GET"]),
@@ -110,14 +115,15 @@ class ConfigServer:
 
     async def _ack(self, request: Request) -> Response:
         caller, channel = await self._admit(request)
-        body = await _json(request, MAX_ACK_BYTES)
+        is_gateway = channel.is_gateway(caller)
+        body = await self._body(request, MAX_ACK_BYTES)
         version = _version(_text(body, "version"))
         if version is None:
             raise RefusedError(400, "an acknowledgement needs a version")
         is_applied = _text(body, "status") == "applied"
         if not is_applied:
             self._note_refusal(caller, channel, version)
-        if channel.is_gateway(caller):
+        if is_gateway:
             pod = _pod(caller, request)
             if is_applied:
                 channel.acknowledged(pod, version, rejected_routes(body))
@@ -136,10 +142,16 @@ class ConfigServer:
 
     async def _report(self, request: Request) -> Response:
         caller, channel = await self._admit(request)
-        body = await _json(request, MAX_REPORT_BYTES)
-        if channel.is_gateway(caller):
+        if channel.is_gateway(caller):  # of anybody else not even a byte is read
+            body = await self._body(request, MAX_REPORT_BYTES)
             channel.reported(_pod(caller, request), credential_states(body))
         return Response(status_code=204)
+
+    async def _body(self, request: Request, limit_bytes: int) -> dict[str, Any]:
+        try:
+            return _object(await self._bodies.read(request, limit_bytes))
+        except BodyError as exc:
+            raise RefusedError(exc.status, str(exc)) from exc
 
     async def _admit(self, request: Request) -> tuple[Caller, ClassChannel]:
         if not self._channels.is_leading:
@@ -216,18 +228,9 @@ def _schema(request: Request) -> int:
     return int(text)
 
 
-async def _json(request: Request, limit: int) -> dict[str, Any]:
-    chunks: list[bytes] = []
-    size = 0
+def _object(body: bytes) -> dict[str, Any]:
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise RefusedError(413, f"a body of at most {limit} bytes is taken")
-            chunks.append(chunk)
-        value = json.loads(b"".join(chunks))
-    except ClientDisconnect as exc:
-        raise RefusedError(400, "the body ended early") from exc
+        value = json.loads(body)
     except (ValueError, RecursionError) as exc:
         raise RefusedError(400, "the body is not JSON") from exc
     if not isinstance(value, dict):

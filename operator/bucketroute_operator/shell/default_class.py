@@ -102,7 +102,8 @@ def _filled_in(item: Json | None) -> str | None:
 
 
 async def _endpoint(kube: Kube, settings: OperatorSettings) -> str | None:
-    """By cluster IP: with a bare IP every SDK puts the bucket into the path."""
+    """By cluster IP: with a bare IP every SDK puts the bucket into the path. With TLS by name, as a
+    certificate has it."""
     try:
         service = await kube.get(SERVICES, settings.namespace, settings.gateway_service)
     except KubeError as exc:
@@ -116,6 +117,9 @@ async def _endpoint(kube: Kube, settings: OperatorSettings) -> str | None:
     port = next(iter([*named, *ports]), None)
     if not address or address == "None" or port is None:
         return None
+    if port.get("appProtocol") == "https":
+        name = f"{settings.gateway_service}.{settings.namespace}.svc"
+        return f"https://{name}" + ("" if port["port"] == 443 else f":{port['port']}")
     host = f"[{address}]" if ":" in address else address
     return f"http://{host}:{port['port']}"
 

@@ -7,7 +7,6 @@ the webhook's failurePolicy.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
@@ -15,12 +14,13 @@ from time import perf_counter
 from typing import Protocol
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bucketroute_operator.core.injection import Decision, Injector, PodRequest, Result
 from bucketroute_operator.core.raw_pod import JsonObject, PodFormatError, object_at, text_at
+from bucketroute_operator.shell.bodies import Bodies, BodyError
 from bucketroute_operator.shell.injector_metrics import InjectorMetrics
 
 log = logging.getLogger("bucketroute.injector")
@@ -56,17 +56,16 @@ class InjectorApp:
         self, source: HasInjector, metrics: InjectorMetrics, *, body_seconds: float = BODY_SECONDS
     ) -> None:
         self._source = source
-        self._body_seconds = body_seconds
         self._metrics = metrics
-        self._buffered_bytes = 0
+        self._bodies = Bodies(together_bytes=MAX_BUFFERED_BYTES, seconds=body_seconds)
         self.app = Starlette(routes=[Route(INJECT_PATH, self._inject, methods=["POST"])])
 
     async def _inject(self, request: Request) -> Response:
         began = perf_counter()
         try:
-            review = _review(await self._body(request))
+            review = _review(await self._bodies.read(request, MAX_BODY_BYTES))
             decision, answer = self._answer(review)
-        except _RefusedError as exc:
+        except (_RefusedError, BodyError) as exc:
             self._metrics.requests.labels("none", "invalid").inc()
             return JSONResponse({"message": str(exc)}, status_code=exc.status)
         mode = "none" if decision.mode is None else decision.mode.value
@@ -89,28 +88,6 @@ class InjectorApp:
             log.warning("%s namespace=%s: %s", decision.result.value, namespace, why)
         response = _response(uid, decision)
         return decision, {"apiVersion": API_VERSION, "kind": "AdmissionReview", **response}
-
-    async def _body(self, request: Request) -> bytes:
-        """Raises: _RefusedError. All bodies together are bounded, and none may dawdle."""
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._body_seconds):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    self._buffered_bytes += len(chunk)
-                    if size > MAX_BODY_BYTES:
-                        raise _RefusedError(413, f"a review has at most {MAX_BODY_BYTES} bytes")
-                    if self._buffered_bytes > MAX_BUFFERED_BYTES:
-                        raise _RefusedError(503, "too many reviews at once")
-                    chunks.append(chunk)
-        except TimeoutError as exc:
-            raise _RefusedError(408, "the review did not arrive in time") from exc
-        except ClientDisconnect as exc:
-            raise _RefusedError(400, "the review ended early") from exc
-        finally:
-            self._buffered_bytes -= size
-        return b"".join(chunks)
 
 
 def _review(body: bytes) -> JsonObject:

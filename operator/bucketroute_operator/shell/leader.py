@@ -79,14 +79,15 @@ class LeaderElection:
         while True:
             await asyncio.sleep(self._times.retry)
             try:
-                async with asyncio.timeout(self._times.renew_deadline):
+                left = self._times.renew_deadline - (self._clock() - renewed)
+                async with asyncio.timeout(max(left, 0)):
                     await self._renew()
                 renewed = self._clock()
             except ConflictError as exc:
                 raise LeadershipLostError("the Lease was taken over") from exc
             except (KubeError, TimeoutError) as exc:
                 log.warning("the Lease was not renewed: %s", exc)
-                if self._clock() - renewed > self._times.renew_deadline:
+                if self._clock() - renewed >= self._times.renew_deadline:
                     raise LeadershipLostError("the Lease could not be renewed in time") from exc
 
     async def release(self) -> None:

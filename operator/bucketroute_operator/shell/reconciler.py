@@ -164,12 +164,19 @@ class Reconciler:
         began = parts.clock()
         compilation = await asyncio.to_thread(compile_snapshot, self._inputs())
         parts.metrics.compile_seconds.observe(parts.clock() - began)
+        failure: KubeError | None = None
         for result in compilation.classes:
-            await self._roll(result)
+            try:
+                await self._roll(result)
+            except KubeError as exc:  # the others' turn comes all the same
+                log.warning("class %s was not published: %s", result.metadata.name, exc)
+                failure = exc
         self._compilation = compilation
         parts.channels.is_leading = True
         self._status.mark()
         await parts.injector_settings.write(self._classes())
+        if failure is not None:
+            raise failure
 
     def _classes(self) -> list[ClassObject]:
         stored = self._parts.store.of(CLASSES).values()
@@ -188,12 +195,16 @@ class Reconciler:
 
     async def _roll(self, result: ClassResult) -> None:
         name = result.metadata.name
-        rollout = self._rollouts[name]
+        rollout = self._rollouts.get(name)
+        if rollout is None:  # it came while another class was restored: its turn is the next one
+            self._content.mark()
+            return
         stored = self._parts.store.of(CLASSES).get(("", name))
         if result.snapshot is None or stored is None:
             return  # an invalid class changes nothing: what is out stays
         if isinstance(stored.parsed, ClassObject) and stored.parsed.spec is not None:
             rollout.channel.gateway = stored.parsed.spec.data_plane.service_account
+            rollout.channel.is_open = True
         await rollout.roll(
             Candidate(
                 snapshot=result.snapshot,

@@ -61,7 +61,9 @@ class References:
         async def read(key: Wanted) -> None:
             async with gate:
                 try:
-                    self._known[key] = await self._read(*key)
+                    found = await self._read(*key)
+                    if key not in before or before[key] != found:
+                        self._known[key] = found  # else the very object: what was compiled holds
                 except KubeError as exc:
                     # The API server's own trouble: what is known stays, and is read again.
                     log.warning("%s %s/%s could not be read: %s", key[0].kind, *key[1:], exc)

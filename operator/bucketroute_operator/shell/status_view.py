@@ -40,6 +40,8 @@ from bucketroute_snapshot.update import ConfigVersion
 # A route that was just published is left alone for a moment, so that one write tells that it is
 # programmed instead of two.
 SETTLED_AFTER_SECONDS = 2.0
+# So is one whose publication the API server refused.
+FAILED_AFTER_SECONDS = 10.0
 # A new route's credentials, and then its bucket, are asked for as it is published, and the answers
 # are there within seconds. So long it is not said to be ready: whoever waits is about to use it.
 CREDENTIALS_WITHIN_SECONDS = 30.0
@@ -160,6 +162,9 @@ class StatusView:
         is_waiting = outcome.programmed.reason in ("Pending", "PartiallyProgrammed")
         if view is None or not is_waiting:
             return 0.0
+        failed_since = view.rollout.failed_since
+        if not outcome.version and failed_since is not None:  # it is tried again and again
+            return failed_since + FAILED_AFTER_SECONDS - self._clock()
         return self._seconds_until(SETTLED_AFTER_SECONDS, _key(outcome.result), view)
 
     def patience_seconds(self, outcome: RouteOutcome, view: ClassView | None) -> float | None:

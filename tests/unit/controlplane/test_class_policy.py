@@ -99,6 +99,29 @@ def test_a_quota_takes_the_oldest_routes_and_leaves_other_namespaces_alone() -> 
     assert acceptance(compilation, "team-b", "other") is Reason.ACCEPTED
 
 
+def test_routes_that_cannot_be_read_count_where_they_have_a_place() -> None:
+    """They keep their names at home, and so are in the snapshot."""
+    strict = class_(limits={"maxRoutesPerNamespace": 3})
+    broken = [route("team-a", f"broken-{n}", backend={"bucket": "acme"}) for n in range(5)]
+    compilation = compiled(strict, route("team-a", "fine"), *broken)
+    placed = [name for name in range(5) if served(compilation, "team-a", f"broken-{name}")]
+    assert placed == [0, 1]
+    assert acceptance(compilation, "team-a", "fine") is Reason.ACCEPTED
+    assert acceptance(compilation, "team-a", "broken-4") is Reason.INVALID_SPEC
+
+
+def test_the_routes_of_a_namespace_take_so_much_of_a_snapshot_and_no_more() -> None:
+    names = [f"n{number:03}-{'n' * 56}" for number in range(32)]
+    rules = [{"serviceAccounts": names, "permissions": ["Read"]} for _ in range(30)]
+    large = [route("team-a", f"large-{number:02}", access=rules) for number in range(12)]
+    strict = class_(limits={"maxRoutesPerNamespace": 64})
+    compilation = compiled(strict, *large, route("team-b"))
+    accepted = [acceptance(compilation, "team-a", f"large-{number:02}") for number in range(12)]
+    assert accepted[0] is Reason.ACCEPTED
+    assert accepted[-1] is Reason.QUOTA_EXCEEDED
+    assert acceptance(compilation, "team-b") is Reason.ACCEPTED
+
+
 # Endpoints
 
 

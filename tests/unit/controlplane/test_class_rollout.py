@@ -9,8 +9,13 @@ from dataclasses import dataclass
 import pytest
 
 from bucketroute_operator.shell.channel import ClassChannel
-from bucketroute_operator.shell.class_rollout import Candidate, ClassRollout
-from bucketroute_operator.shell.kube_api import CONFIG_MAPS, Json, Resource
+from bucketroute_operator.shell.class_rollout import (
+    MAX_RESERVATIONS_OF_NAMESPACE,
+    SHORTEST_WAIT_SECONDS,
+    Candidate,
+    ClassRollout,
+)
+from bucketroute_operator.shell.kube_api import CONFIG_MAPS, Json, KubeError, Resource
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_operator.shell.persistence import FencedError, SnapshotArchive
 from bucketroute_snapshot import (
@@ -187,6 +192,52 @@ async def test_a_name_that_was_taken_again_is_no_longer_reserved() -> None:
     await rollout.roll(_candidate(snapshot()))
     await rollout.roll(_candidate(snapshot(route("one", uid="again"))))
     assert [holder.is_reserved for holder in rollout.holders()] == [False]
+
+
+async def test_a_namespace_that_deletes_many_routes_pushes_out_nobody_elses_names() -> None:
+    rollout = _rollout(FakeKube(), Seconds())
+    ours = route("ours", namespace="team-b")
+    await rollout.roll(_candidate(snapshot(ours)))
+    await rollout.roll(_candidate(snapshot()))
+    count = MAX_RESERVATIONS_OF_NAMESPACE // 2
+    for turn in range(5):
+        many = [route(f"r{turn}-{number:03}") for number in range(count)]
+        await rollout.roll(_candidate(snapshot(*many)))
+        every = frozenset(item.uid for item in many)
+        await rollout.roll(_candidate(snapshot(), explained=every))
+    reserved = rollout.holders()
+    assert len(reserved) == MAX_RESERVATIONS_OF_NAMESPACE + 1
+    assert ("team-b", "ours") in {(item.namespace, item.bucket) for item in reserved}
+    newest = f"r4-{count - 1:03}"
+    assert newest in {item.bucket for item in reserved}
+
+
+async def test_a_reservation_that_ends_while_it_is_looked_at_wakes_somebody() -> None:
+    clock = Seconds()
+    rollout = _rollout(FakeKube(), clock)
+    await rollout.roll(_candidate(snapshot(route("one"))))
+    await rollout.roll(_candidate(snapshot()))
+    clock.now += 599.9
+    assert len(rollout.holders()) == 1
+    clock.now += 5  # compiling takes its time
+    assert rollout.next_expiry_seconds() == SHORTEST_WAIT_SECONDS
+    assert rollout.holders() == ()
+    assert rollout.next_expiry_seconds() is None
+
+
+async def test_since_when_nothing_can_be_published_is_known() -> None:
+    kube, clock = FakeKube(), Seconds()
+    rollout = _rollout(kube, clock)
+    await rollout.roll(_candidate(snapshot()))
+    kube.fault = lambda verb, resource, name: KubeError(500, "no") if verb != "get" else None
+    for _ in range(2):
+        clock.now += 5
+        with pytest.raises(KubeError):
+            await rollout.roll(_candidate(snapshot(route("one"))))
+    assert rollout.failed_since == 1005.0
+    kube.fault = lambda verb, resource, name: None
+    assert await rollout.roll(_candidate(snapshot(route("one"))))
+    assert rollout.failed_since is None
 
 
 async def test_content_is_stored_at_most_every_ten_seconds() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,30 @@ async def test_what_is_remembered_for_older_data_planes_is_bounded(operator: Ope
         assert lines is not None
         assert json.loads(lines[3])["generation"] == number
     assert len(operator.server._older._answers) == MAX_ANSWERS
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/report", b"204"), ("/v1/ack", b"408")])
+async def test_a_body_of_anybody_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, status: bytes
+) -> None:
+    """A tenant's report is not even read."""
+    monkeypatch.setattr("bucketroute_operator.shell.config_server.BODY_SECONDS", 0.1)
+    operator = OperatorEnd(tmp_path)
+    operator.publish("1.1", snapshot(route("one")))
+    context = ssl.create_default_context(cafile=str(operator.ca_file))
+    async with operator.listening(), asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("localhost", operator.port, ssl=context)
+        head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer sidecar\r\n"
+        writer.write(f"{head}content-length: 100\r\n\r\n{{".encode())
+        assert (await reader.readline()).split()[1] == status
+        writer.close()
+
+
+async def test_bodies_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bucketroute_operator.shell.config_server.MAX_BODIES_BYTES", 1000)
+    operator = OperatorEnd(tmp_path)
+    operator.publish("1.1", snapshot(route("one")))
+    ack = json.dumps({"version": "1.1", "status": "applied"})
+    async with operator.http() as http:
+        assert (await http.post("/v1/ack", content=ack + " " * 1000)).status_code == 503
+        assert (await http.post("/v1/ack", content=ack)).status_code == 204

@@ -74,10 +74,17 @@ def test_a_route_that_was_local_stays_its_namespaces_own() -> None:
     assert placed(*claims, holders=(held,)) == [EXPORTED, LOST]
 
 
-def test_a_released_name_goes_to_whoever_waits_longest() -> None:
+def test_a_released_name_goes_to_whoever_waits_longest_but_not_at_once() -> None:
+    """A route that is deleted may be made again, as when a release is reinstalled."""
     gone = holder("team-c")
     claims = (claim("team-a", age=1), claim("team-b", age=2))
-    assert placed(*claims, holders=(gone,)) == [LOCAL, EXPORTED]
+    assert placed(*claims, holders=(gone,)) == [LOCAL, LOCAL]
+    assert placed(*claims, claim("team-c", name="again"), holders=(gone,)) == [
+        LOCAL,
+        LOCAL,
+        EXPORTED,
+    ]
+    assert placed(*claims) == [LOCAL, EXPORTED]
 
 
 def test_a_reserved_name_goes_to_nobody_but_its_last_namespace() -> None:

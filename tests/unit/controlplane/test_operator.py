@@ -16,6 +16,8 @@ from bucketroute_operator.shell.kube_api import (
     LEASES,
     ROUTES,
     SECRETS,
+    KubeError,
+    Resource,
 )
 from bucketroute_operator.shell.metrics import Metrics
 from bucketroute_testing.config_channel import RecordingTarget
@@ -221,6 +223,53 @@ async def test_a_route_with_another_role_waits_for_a_word_on_that(cluster: Clust
         assert cluster.condition("reports", "Ready") == ("Unknown", "NotTried")
         await cluster.report(*said, uid=uid, generation=2)
         await until(lambda: cluster.condition("reports", "Ready")[0] == "True")
+
+
+async def test_a_class_that_is_invalid_when_an_operator_starts_answers_nobody(
+    cluster: Cluster,
+) -> None:
+    """It would not know whom to take for a gateway, and answer as it answers tenants."""
+    cluster.kube.put(ROUTES, raw_route())
+    async with cluster.running_operator("one"), cluster.gateway("pod-1") as (target,):
+        await until(lambda: bool(target.served))
+    selector = {"matchExpressions": [{"key": "a", "operator": "In"}]}
+    invalid = raw_class(allowedNamespaces={"from": "Selector", "selector": selector})
+    cluster.kube.put(CLASSES, invalid)
+    async with cluster.running_operator("two") as metrics, cluster.gateway("pod-2") as (target,):
+        await until(lambda: metrics.refusals.labels("404")._value.get() > 0)
+        assert target.served == []
+        cluster.kube.put(CLASSES, raw_class())
+        await until(lambda: target.snapshot is not None and len(target.snapshot.routes) == 1)
+
+
+async def test_a_class_that_comes_while_another_is_restored_has_the_next_turn(
+    cluster: Cluster,
+) -> None:
+    late: list[str] = []
+
+    def meanwhile(verb: str, resource: Resource, name: str) -> None:
+        if (verb, name) == ("get", "bucketroute-snapshot-default") and not late:
+            late.append("late")
+            cluster.kube.put(CLASSES, {**raw_class(), "metadata": {"name": "late"}})
+
+    cluster.kube.fault = meanwhile
+    async with cluster.running_operator():
+        await until(lambda: "status" in cluster.kube.peek(CLASSES, "", "late") if late else False)
+        assert cluster.task is not None
+        assert not cluster.task.done()
+
+
+async def test_a_class_that_cannot_be_published_holds_up_no_other(cluster: Cluster) -> None:
+    cluster.kube.put(CLASSES, {**raw_class(), "metadata": {"name": "aaa"}})
+    cluster.kube.put(ROUTES, raw_route())
+    cluster.kube.fault = lambda verb, resource, name: (
+        KubeError(403, "a quota")
+        if verb == "create" and name == "bucketroute-snapshot-aaa"
+        else None
+    )
+    async with cluster.running_operator(), cluster.gateway("pod-1") as (target,):
+        await until(lambda: target.snapshot is not None and len(target.snapshot.routes) == 1)
+        await until(lambda: cluster.condition("reports", "Programmed")[0] == "True")
 
 
 async def test_a_stopping_operator_lets_parked_polls_go_at_once(cluster: Cluster) -> None:

@@ -254,6 +254,20 @@ async def test_the_default_class_follows_its_service() -> None:
     assert kube.calls["replace", CLASSES.kind] == 2
 
 
+@pytest.mark.parametrize(("port", "expected"), [(443, ""), (8443, ":8443")])
+async def test_with_tls_the_default_class_names_the_service(port: int, expected: str) -> None:
+    """As a certificate does; the address is in none."""
+    kube = FakeKube()
+    _put_service(kube, "10.96.0.9")
+    await ensure_default_class(kube, _settings())
+    service = kube.peek(SERVICES, OPERATOR_NAMESPACE, "bucketroute-gateway")
+    ports = [{"name": "s3", "port": port, "appProtocol": "https"}]
+    kube.put(SERVICES, {**service, "spec": {**service["spec"], "ports": ports}})
+    await refresh_endpoint(kube, _settings())
+    name = f"https://bucketroute-gateway.{OPERATOR_NAMESPACE}.svc{expected}"
+    assert _default_endpoint(kube) == name
+
+
 async def test_an_endpoint_that_an_admin_chose_stays() -> None:
     kube = FakeKube()
     _put_service(kube, "10.96.0.9")
