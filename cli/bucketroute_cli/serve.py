@@ -28,6 +28,8 @@ from bucketroute_snapshot import Route, RouteState, Snapshot
 
 # A save in an editor is several events; together they are one reload.
 DEBOUNCE_MILLISECONDS = 200
+# So often the watch says that nothing has changed.
+QUIET_MILLISECONDS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,12 +203,22 @@ class Manifests:
             await store.swap(overridden(compiled.snapshot, self._overrides), compiled.secrets)
 
     async def follow(self, store: SnapshotStore, stop: asyncio.Event) -> None:
-        """Loads again after every change, until `stop` is set."""
+        """Loads again after every change, until `stop` is set; once in any case, for what changed
+        before the watch began."""
         watched = {path if path.is_dir() else path.parent for path in self._paths}
-        async for _ in awatch(
-            *watched, stop_event=stop, debounce=DEBOUNCE_MILLISECONDS, recursive=True, step=50
+        is_first = True
+        async for changes in awatch(
+            *watched,
+            stop_event=stop,
+            debounce=DEBOUNCE_MILLISECONDS,
+            recursive=True,
+            step=50,
+            rust_timeout=QUIET_MILLISECONDS,
+            yield_on_timeout=True,
         ):
-            await self.load(store)
+            if changes or is_first:
+                await self.load(store)
+            is_first = False
 
     def _show(self, findings: Sequence[FileFinding], snapshot: Snapshot, changed: bool) -> None:
         lines = [str(finding) for finding in findings]

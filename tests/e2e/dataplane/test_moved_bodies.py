@@ -136,8 +136,11 @@ def test_what_follows_a_moved_upload_is_no_part_of_it(
         length = ("Content-Length", str(len(BODY)))
         raw.send_head("PUT", f"/{BUCKET}/long", (*signed, length))
         raw.send(BODY + b"too much\r\n\r\n")
-        assert raw.read_response("PUT").status == 200
-        assert raw.read_response("GET").status == 400
+        answer = raw.read_response("PUT")
+        assert answer.status == 200
+        # It may be read before the answer is out, or after.
+        if answer.header("connection") != "close":
+            assert raw.read_response("GET").status == 400
     assert moved_bytes(gateway) > MOVED_BYTES
     assert wire.only_request("PUT").body_sha256 == hashlib.sha256(BODY).hexdigest()
 
