@@ -75,7 +75,8 @@ class CredentialState:
         credentials = self.servable(now)
         if credentials is not None:
             return Use(credentials)
-        if self.failure is not None and now < self.retry_at:
+        # A clock that was set back must not make a wait of a minute one of an hour.
+        if self.failure is not None and now < self.retry_at <= now + MAX_RECHECK_SECONDS:
             return Refused(self.failure, max(1, ceil(self.retry_at - now)))
         return Fetch()
 

@@ -70,7 +70,7 @@ def _limit(query: Mapping[bytes, bytes]) -> int:
     value = query.get(b"max-buckets")
     if value is None:
         return MAX_BUCKETS
-    if not value.isdigit() or not 1 <= int(value[:6]) <= MAX_BUCKETS:
+    if not value.isdigit() or len(value) > 6 or not 1 <= int(value) <= MAX_BUCKETS:
         raise _invalid("max-buckets", f"max-buckets must be an integer from 1 to {MAX_BUCKETS}")
     return int(value)
 

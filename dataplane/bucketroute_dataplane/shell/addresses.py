@@ -12,6 +12,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from bucketroute_snapshot import NetworkScope
 
@@ -22,6 +24,7 @@ LookUp = Callable[[str, int], Awaitable[list[str]]]
 _METADATA = frozenset(
     map(ipaddress.ip_address, ("fd00:ec2::254", "fd00:ec2::23", "100.100.100.200"))
 )
+_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="names")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _TEREDO = ipaddress.ip_network("2001::/32")
 
@@ -33,9 +36,13 @@ class ForbiddenAddressError(OSError):
 async def system_look_up(host: str, port: int) -> list[str]:
     """The addresses that the system's resolver gives, in its order (RFC 6724).
 
+    In threads of its own: uvloop looks up in two, and two names whose servers are silent would keep
+    everybody else's waiting, the operator's too.
+
     Raises: OSError if the name does not resolve.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_THREADS, look_up)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
@@ -43,8 +50,8 @@ class Resolver:
     """Resolves names to addresses that may be dialled.
 
     `denied` are addresses that no name may resolve to, whatever the class allows: the API
-    server's. One question for a name is asked at a time, and all who want the name wait for it:
-    uvloop looks names up in four threads, and a tenant's slow name server must not take them all.
+    server's. One question for a name is asked at a time, and all who want the name wait for it: a
+    tenant's slow name server must not take all threads.
     """
 
     def __init__(

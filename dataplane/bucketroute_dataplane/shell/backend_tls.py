@@ -73,6 +73,8 @@ class BackendContext(ssl.SSLContext):
         if kept is not None and kept.until > now:
             return
         self._kept.pop(name, None)
+        if _tls(transport).session_reused:
+            return  # each handshake's session has its time, and hands it on to none
         if len(self._kept) >= MAX_SESSIONS:
             del self._kept[next(iter(self._kept))]
         session = _tls(transport).session

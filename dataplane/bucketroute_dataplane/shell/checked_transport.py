@@ -21,7 +21,8 @@ import httpx
 from bucketroute_dataplane.shell.addresses import ForbiddenAddressError, Resolver
 from bucketroute_snapshot import NetworkScope
 
-MAX_CONNECTIONS = 64
+# Of all hosts of a trust store together; one that hangs must not be able to take them all.
+MAX_CONNECTIONS = 256
 # A backend's front may close an idle connection after 5 s.
 KEEP_ALIVE_SECONDS = 5.0
 CONNECT_SECONDS = 3.0

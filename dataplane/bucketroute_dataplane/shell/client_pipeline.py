@@ -17,17 +17,19 @@ class FloodError(Exception):
 
 
 class ClientPipeline(ClientSocket):
-    """Keeps them in uvicorn's `pipeline`, and reads nothing while one is in there."""
+    """Keeps them in uvicorn's `pipeline`, and reads no request while one is in there."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.is_next_deferred = False
 
-    def wait_in_line(self, stream: ClientStream) -> None:
-        """Raises: FloodError."""
+    def make_room(self) -> None:
+        """For one more that is to wait. Raises: FloodError."""
         self.flow.pause_reading()
         if len(self.pipeline) >= MAX_WAITING:
             raise FloodError
+
+    def wait_in_line(self, stream: ClientStream) -> None:
         self.pipeline.appendleft((stream, self.app))  # type: ignore[arg-type]  # as its own cycles
 
     def on_response_complete(self) -> None:
@@ -50,13 +52,16 @@ class ClientPipeline(ClientSocket):
             self.flow.resume_reading()
             self.expect_within(self.timeout_keep_alive)
 
-    def end_line(self, running: Any, arriving: ClientStream | None) -> None:
-        """Nothing follows any more: what waits is answered, but for one whose body broke off."""
+    def end_line(self, running: Any, arriving: ClientStream | None) -> bool:
+        """Nothing follows any more: what waits is answered, but for one whose body broke off.
+        Returns whether anything is left to be answered."""
         if self.pipeline and arriving is not None and not arriving.body_complete:
             self.pipeline.popleft()
         last = self.pipeline[0][0] if self.pipeline else running
-        if last is not None:
-            last.keep_alive = False
+        if last is None or last.response_complete:
+            return False
+        last.keep_alive = False
+        return True
 
     def _begin_waiting(self) -> None:
         """The next request of the pipeline."""

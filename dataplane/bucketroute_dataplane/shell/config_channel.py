@@ -146,7 +146,6 @@ class ConfigChannel:
         known = None if self._wants_full or self.held is None else self.held.version
         digest = "" if self.held is None else self.held.digest
         lines = await self._poll(known, digest)
-        self.heard_at = time()
         if lines is not None:
             await self._take(lines)
 
@@ -159,7 +158,11 @@ class ConfigChannel:
         asked = asyncio.ensure_future(self._asks.wait())
         try:
             await asyncio.wait({poll, asked}, return_when=asyncio.FIRST_COMPLETED)
-            return poll.result() if poll.done() else None
+            if not poll.done():
+                return None
+            lines = poll.result()
+            self.heard_at = time()
+            return lines
         finally:
             asked.cancel()
             poll.cancel()
@@ -185,9 +188,11 @@ class ConfigChannel:
         self.source = ConfigSource.OPERATOR
         log.info("serving version=%s routes=%d", held.version, len(held.snapshot.routes))
         self._unsent = acknowledgement(held, status="applied")
-        await self._client.post(ACK_PATH, self._unsent)
-        self._unsent = None
-        await self._save(held)
+        try:
+            await self._client.post(ACK_PATH, self._unsent)
+            self._unsent = None
+        finally:  # what is served is what a restart begins with, whether or not anybody hears of it
+            await self._save(held)
 
     async def _refuse(self, lines: list[bytes], exc: SnapshotFormatError) -> None:
         """A delta gets a second chance as a full update; that one is refused for good."""

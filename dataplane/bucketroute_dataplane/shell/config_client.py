@@ -122,7 +122,8 @@ class ConfigClient:
             )
             try:
                 response = await http.send(request, stream=True)
-            except httpx.HTTPError as exc:
+            except (httpx.HTTPError, RuntimeError) as exc:
+                # RuntimeError: whoever saw first that the authorities have changed closed it.
                 failure = f"{ip}: {type(exc).__name__}"
                 continue
             except asyncio.CancelledError:

@@ -230,6 +230,8 @@ class CredentialCache:
             entry.renewed_at, entry.is_wanted = now, False
         else:
             entry.state = state.failed(exchange.outcome, now, self._jitter())
+            if state.credentials is not None and entry.state.credentials is None:
+                entry.is_wanted = True  # refused until it ran out: a repair is to be seen
 
     def _learn_subject(self, exchange: Exchange, serial: int) -> None:
         """Exchanges may end in another order than they read the token in."""

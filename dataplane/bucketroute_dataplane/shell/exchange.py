@@ -166,7 +166,8 @@ class Exchange(BackendLeg):
         services, operation = self.services, request.operation
         is_buffered = operation.body is BodyMode.BUFFERED
         limit = operation.body_limit_bytes if is_buffered else 0
-        with room_for_unproved(services, self.client, limit) if is_buffered else nullcontext():
+        room = room_for_unproved(services, services.unproved_budget, self.client, limit)
+        with room if is_buffered else nullcontext():
             if is_buffered:
                 self.held_body = await read_unproved(self.client, limit)
             try:

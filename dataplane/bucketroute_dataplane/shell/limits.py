@@ -11,7 +11,8 @@ from bucketroute_dataplane.core.resolve import RouteEntry
 
 # What all request bodies that are held whole at one time may take, in bytes of memory.
 BUFFERED_BUDGET_BYTES = 64 * 1024 * 1024
-# The part of it that callers may take who have proved nothing yet.
+# The part of it that callers may take who have proved nothing yet: those who log in, and those
+# whose token's key is to be fetched, so that neither keeps out the other.
 UNPROVED_BUDGET_BYTES = 8 * 1024 * 1024
 RETRY_AFTER_SECONDS = 1
 

@@ -67,7 +67,8 @@ async def _read_form(answering: Answering) -> bytes:
     client = answering.client
     if client.head.method != b"POST":
         return b""
-    with room_for_unproved(answering.services, client, MAX_FORM_BYTES):
+    services = answering.services
+    with room_for_unproved(services, services.login_budget, client, MAX_FORM_BYTES):
         return await read_unproved(client, MAX_FORM_BYTES)
 
 

@@ -48,6 +48,7 @@ class S3Protocol(ClientPipeline):
         # while pipelined requests wait. None where ASGI has the request.
         self._arriving: ClientStream | None = None
         self._running: ClientStream | None = None
+        self._asgi: Any = None
         # A request whose head is in, to be begun when the rest of what came with it is.
         self._next: ClientStream | None = None
 
@@ -64,6 +65,7 @@ class S3Protocol(ClientPipeline):
         streams = {self._running, self._arriving}
         # A circle would keep 256 KiB of TLS buffers until the garbage collector comes by.
         self.cycle = self._running = self._arriving = self._next = None  # type: ignore[assignment]
+        self._asgi = None
         for stream in streams:
             if stream is not None and not stream.response_complete:
                 stream.lost()
@@ -168,12 +170,15 @@ class S3Protocol(ClientPipeline):
             self.deadline = None
         if not self.url.startswith(b"/"):
             self.url = origin_form(self.url, self.headers)
+        is_serving = self._is_serving()
+        if is_serving:
+            self.make_room()
         path, _, query = self.url.partition(b"?")
         if path.startswith(ADMIN_PREFIX):
             self._hand_to_asgi()
             return
         stream = self._stream(path, query)
-        if self._is_serving():
+        if is_serving:
             self.wait_in_line(stream)
         else:
             self._next = stream
@@ -222,7 +227,7 @@ class S3Protocol(ClientPipeline):
             self._begin(cycle)
         else:
             self.deadline = None
-            self._running = None
+            self._running, self._asgi = None, cycle
             super()._start_asgi_task(cycle, app)
 
     def _begin(self, stream: ClientStream) -> None:
@@ -260,8 +265,9 @@ class S3Protocol(ClientPipeline):
             self.linger()
         elif running is not None and running is self._arriving and not running.body_complete:
             running.fail(error)
-        else:
-            self.end_line(running, self._arriving)
+        elif not self.end_line(running or self._asgi, self._arriving):
+            self.transport.write(self.front.refuse(error, self.address))
+            self.linger()
 
     def _is_serving(self) -> bool:
         cycle: Any = self.cycle

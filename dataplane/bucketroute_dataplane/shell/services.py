@@ -45,6 +45,7 @@ class Services:
     buckets: BucketChecks
     sidecar: Sidecar | None = None
     buffer_budget: BufferBudget = field(default_factory=BufferBudget)
+    login_budget: BufferBudget = field(default_factory=lambda: BufferBudget(UNPROVED_BUDGET_BYTES))
     unproved_budget: BufferBudget = field(
         default_factory=lambda: BufferBudget(UNPROVED_BUDGET_BYTES)
     )

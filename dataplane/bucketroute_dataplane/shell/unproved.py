@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from bucketroute_dataplane.core.body import check_size, incoming_body
 from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.limits import room_for
+from bucketroute_dataplane.shell.limits import BufferBudget, room_for
 from bucketroute_dataplane.shell.services import Services
 
 # For a body as a whole; between bytes the usual deadline holds as well.
@@ -16,14 +16,16 @@ UNPROVED_BODY_SECONDS = 30.0
 
 
 @contextmanager
-def room_for_unproved(services: Services, client: ClientStream, limit_bytes: int) -> Iterator[None]:
-    """Room for what the client has declared, in the small part of the budget that strangers may
-    take. Raises, when entered: S3Error EntityTooLarge, SlowDown."""
+def room_for_unproved(
+    services: Services, own: BufferBudget, client: ClientStream, limit_bytes: int
+) -> Iterator[None]:
+    """Room for what the client has declared, in `own`, the small part of the budget that such
+    strangers may take. Raises, when entered: S3Error EntityTooLarge, SlowDown."""
     incoming = incoming_body(client.head, None)
     check_size(incoming, limit_bytes)
     wire_length = incoming.wire_length
     size = room_for(limit_bytes if wire_length is None else wire_length)
-    with services.unproved_budget.hold(size), services.buffer_budget.hold(size):
+    with own.hold(size), services.buffer_budget.hold(size):
         yield
 
 

@@ -144,7 +144,7 @@ class _Admission:
 
 
 def _admission(inputs: ClassInputs, class_spec: ClassSpec) -> _Admission:
-    """Quotas go last: only routes that take a place in the snapshot count."""
+    """Quotas go last: only routes that could be served, or cannot be read, count."""
     refusals: dict[ObjectRef, Refusal | None] = {}
     eligible: defaultdict[str, list[RouteObject]] = defaultdict(list)
     for route in inputs.routes:
@@ -182,14 +182,14 @@ def _over_quota(
     size_limit = max(MIN_NAMESPACE_BYTES, quota * MEAN_ROUTE_BYTES)
     size = 0
     for number, route in enumerate(members):
-        size += route.size_bytes
         if number >= quota:
             message = f"The class takes {quota} routes of a namespace; older ones come first."
             yield route, _quota_exceeded(message)
-        elif size > size_limit:
+        elif size + route.size_bytes > size_limit:
             message = f"The routes of a namespace take {size_limit} bytes; older ones come first."
             yield route, _quota_exceeded(message)
         else:
+            size += route.size_bytes
             yield route, None
 
 

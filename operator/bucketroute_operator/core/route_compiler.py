@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bucketroute_operator.core.advice import told
 from bucketroute_operator.core.backend_resolver import (
@@ -130,8 +130,16 @@ def _refused(inputs: RouteInputs, refusal: Refusal, findings: tuple[Finding, ...
             ),
         ),
         findings=findings,
-        route=_snapshot_route(inputs, RouteState.UNRESOLVED, None) if keeps_name else None,
+        route=_name_only(inputs, refusal) if keeps_name else None,
     )
+
+
+def _name_only(inputs: RouteInputs, refusal: Refusal) -> Route:
+    """It answers everybody 503. What is too much of a snapshot does not go into it."""
+    route = _snapshot_route(inputs, RouteState.UNRESOLVED, None)
+    if refusal.reason is not Reason.QUOTA_EXCEEDED:
+        return route
+    return replace(route, access=(), cors=())
 
 
 def _snapshot_route(

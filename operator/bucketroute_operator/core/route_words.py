@@ -25,9 +25,9 @@ class PublishedRoute:
     route: Route
     backend_since: int
 
-    @property
-    def revision(self) -> Revision:
-        return Revision(uid=self.route.uid, generation=self.route.generation)
+    def has(self, revision: Revision) -> bool:
+        """Whether it is that revision of the route, or a later one."""
+        return revision.uid == self.route.uid and revision.generation <= self.route.generation
 
     def counts(self, about: Revision | None) -> bool:
         """Whether a word about `about` says anything of it. A data plane that is older names none,

@@ -145,7 +145,10 @@ class ClassChannel:
             self._saw_future(known, is_gateway=is_gateway)
             return None
         if is_gateway:
-            return None if known == current.version else self._for_gateway(current, known)
+            # What was restored has no secrets: a pod must not take it for everything.
+            if known == current.version or current.secrets is None:
+                return None
+            return self._for_gateway(current, known)
         return await self._parts.answer(current, caller, "" if known is None else digest)
 
     def polled(self, caller: Caller, pod_uid: str, known: ConfigVersion | None) -> None:

@@ -76,6 +76,7 @@ class ClassRollout:
         self._booted: ConfigVersion | None = None
         self._kept_at = float("-inf")
         self._looked_at = float("-inf")
+        self._woken_for: float | None = None
         # Publishing and keeping both write the pointer; its order is that of the versions.
         self._pointer = asyncio.Lock()
         self._times: deque[tuple[ConfigVersion, float]] = deque(maxlen=_REMEMBERED_TIMES)
@@ -121,8 +122,10 @@ class ClassRollout:
         the turn began."""
         counting = [item for item in self._reservations if item.expires > self._looked_at]
         waits = [item.expires - self._now() for item in counting]
-        if self.held_until is not None:
+        if self.held_until is not None and self.held_until != self._woken_for:
             waits.append(self.held_until - self._clock())
+            if waits[-1] <= 0:
+                self._woken_for = self.held_until  # once: an invalid class is not rolled again
         return max(min(waits), SHORTEST_WAIT_SECONDS) if waits else None
 
     def published_at(self, version: ConfigVersion) -> float:

@@ -71,6 +71,15 @@ class ReconcilerParts:
     clock: Callable[[], float] = monotonic
 
 
+@dataclass(slots=True)
+class _Retry:
+    """`is_due` while the last attempt was refused; then the next one is at `at`."""
+
+    backoff: Backoff
+    at: float = float("-inf")
+    is_due: bool = False
+
+
 class Reconciler:
     def __init__(self, parts: ReconcilerParts) -> None:
         self._parts = parts
@@ -81,6 +90,8 @@ class Reconciler:
         self._status = Debounce(quiet=pace.status_quiet, latest=pace.status_latest)
         self._relist_wanted = asyncio.Event()
         self._backoff = pace.backoff()
+        # Of classes that could not be published: when to try again.
+        self._retries: dict[str, _Retry] = {}
 
     def seen(self, resource: Resource, kind: str | None, raw: Json) -> None:
         """Takes a watch event. One without a type is of a listing, which tells of no deletions."""
@@ -164,19 +175,14 @@ class Reconciler:
         began = parts.clock()
         compilation = await asyncio.to_thread(compile_snapshot, self._inputs())
         parts.metrics.compile_seconds.observe(parts.clock() - began)
-        failure: KubeError | None = None
+        there = {result.metadata.name for result in compilation.classes}
+        self._retries = {name: item for name, item in self._retries.items() if name in there}
         for result in compilation.classes:
-            try:
-                await self._roll(result)
-            except KubeError as exc:  # the others' turn comes all the same
-                log.warning("class %s was not published: %s", result.metadata.name, exc)
-                failure = exc
+            await self._try_to_roll(result)
         self._compilation = compilation
         parts.channels.is_leading = True
         self._status.mark()
         await parts.injector_settings.write(self._classes())
-        if failure is not None:
-            raise failure
 
     def _classes(self) -> list[ClassObject]:
         stored = self._parts.store.of(CLASSES).values()
@@ -192,6 +198,21 @@ class Reconciler:
                 rollout = ClassRollout(channel, archive, self._parts.metrics)
                 await rollout.restore(self._status_version)
                 self._rollouts[name] = rollout
+
+    async def _try_to_roll(self, result: ClassResult) -> None:
+        """A class that cannot be published has its own pace, and the others' turns come all the
+        same. Raises: FencedError."""
+        name, clock = result.metadata.name, self._parts.clock
+        retry = self._retries.setdefault(name, _Retry(self._parts.pace.backoff()))
+        if retry.at > clock():
+            return
+        try:
+            await self._roll(result)
+            retry.backoff.succeeded()
+            retry.is_due = False
+        except KubeError as exc:
+            log.warning("class %s was not published, trying again: %s", name, exc)
+            retry.at, retry.is_due = clock() + retry.backoff.failed(), True
 
     async def _roll(self, result: ClassResult) -> None:
         name = result.metadata.name
@@ -232,9 +253,11 @@ class Reconciler:
 
     def _next_turn_seconds(self) -> float | None:
         """A hold or a reservation that ends is a change that no event tells of; so is a Secret that
-        can be read again.
+        can be read again, or a class whose publication is to be tried again.
         """
+        now = self._parts.clock()
         waits = [rollout.next_expiry_seconds() for rollout in self._rollouts.values()]
+        waits += [max(retry.at - now, 0.0) for retry in self._retries.values() if retry.is_due]
         if self._parts.references.may_be_missed:
             waits.append(self._parts.pace.retry)
         return min((wait for wait in waits if wait is not None), default=None)

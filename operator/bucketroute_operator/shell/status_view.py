@@ -110,7 +110,7 @@ class StatusView:
         key = _key(result)
         version = view.rollout.versions.get(key)
         published = view.rollout.channel.routes.get("/".join(key))
-        if published is None or published.revision != _revision(result):
+        if published is None or not published.has(_revision(result)):
             version = None  # as it is now: its publication is held
         outcome = view.programmed("/".join(key), version)
         if view.fleet.unheard_count and outcome.status != "True" and self._is_warming_up():

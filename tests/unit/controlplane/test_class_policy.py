@@ -122,6 +122,31 @@ def test_the_routes_of_a_namespace_take_so_much_of_a_snapshot_and_no_more() -> N
     assert acceptance(compilation, "team-b") is Reason.ACCEPTED
 
 
+def test_a_large_route_that_is_refused_takes_no_room_from_a_small_one() -> None:
+    names = [f"n{number:03}-{'n' * 56}" for number in range(32)]
+    rules = [{"serviceAccounts": names, "permissions": ["Read"]} for _ in range(30)]
+    large = [route("team-a", f"large-{number:02}", access=rules) for number in range(12)]
+    strict = class_(limits={"maxRoutesPerNamespace": 64})
+    compilation = compiled(strict, *large, route("team-a", "small", created="2027-01-01T00:00:00Z"))
+    assert acceptance(compilation, "team-a", "large-11") is Reason.QUOTA_EXCEEDED
+    assert acceptance(compilation, "team-a", "small") is Reason.ACCEPTED
+
+
+def test_a_route_that_outgrew_its_namespace_keeps_its_name_and_nothing_else() -> None:
+    strict = class_(limits={"maxRoutesPerNamespace": 64})
+    small = [route("team-a", f"large-{number:02}") for number in range(12)]
+    first = compiled(strict, *small).of_class("default")
+    assert first is not None
+    assert first.snapshot is not None
+    names = [f"n{number:03}-{'n' * 56}" for number in range(32)]
+    rules = [{"serviceAccounts": names, "permissions": ["Read"]} for _ in range(30)]
+    grown = [route("team-a", f"large-{number:02}", access=rules) for number in range(12)]
+    later = compiled(strict, *grown, holders=holders_of(first.snapshot))
+    last = served(later, "team-a", "large-11")
+    assert last is not None
+    assert (last.state, last.exported, last.access) == (RouteState.UNRESOLVED, True, ())
+
+
 # Endpoints
 
 

@@ -225,6 +225,17 @@ async def test_a_reservation_that_ends_while_it_is_looked_at_wakes_somebody() ->
     assert rollout.next_expiry_seconds() is None
 
 
+async def test_a_hold_that_is_over_wakes_somebody_once() -> None:
+    """The class may have become invalid, and is not rolled again."""
+    clock = Seconds()
+    rollout = _rollout(FakeKube(), clock)
+    await rollout.roll(_candidate(snapshot(*MANY)))
+    await rollout.roll(_candidate(snapshot()))
+    clock.now += 61
+    assert rollout.next_expiry_seconds() == SHORTEST_WAIT_SECONDS
+    assert rollout.next_expiry_seconds() is None
+
+
 async def test_since_when_nothing_can_be_published_is_known() -> None:
     kube, clock = FakeKube(), Seconds()
     rollout = _rollout(kube, clock)

@@ -65,7 +65,10 @@ def test_what_a_route_refers_to_may_change_and_words_on_this_generation_stand() 
 def test_a_new_route_begins_with_its_generation() -> None:
     made = published_routes({}, {KEY}, snapshot(BEFORE))
     assert made == {NAME: PublishedRoute(route=BEFORE, backend_since=4)}
-    assert made[NAME].revision == BEFORE_REVISION
+    assert made[NAME].has(BEFORE_REVISION)
+    assert made[NAME].has(Revision(uid=BEFORE.uid, generation=3))
+    assert not made[NAME].has(Revision(uid=BEFORE.uid, generation=5))
+    assert not made[NAME].has(Revision(uid="another", generation=4))
 
 
 def test_a_new_leader_takes_words_on_what_it_finds_and_later() -> None:

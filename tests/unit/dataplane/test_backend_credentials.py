@@ -325,6 +325,24 @@ async def test_a_trust_that_was_taken_away_shows_at_the_next_renewal(
     assert _health(credentials) == {"team-a/a": (state, code)}
 
 
+async def test_a_trust_that_was_taken_away_for_long_and_comes_back_shows_too(
+    credentials: BackendCredentials, bench: CacheBench
+) -> None:
+    auth = web_identity_auth()
+    serve(credentials, [_route("a", auth)], prefetch=True)
+    await bench.clock.advance(60)
+    assert credentials.peek(_backend(auth)) is not None
+    good, bench.sts.answer = bench.sts.answer, refusing("AccessDenied")
+    for _ in range(8):
+        await bench.clock.advance(600)  # beyond the end of the session
+    assert credentials.peek(_backend(auth)) is None
+    assert _health(credentials) == {"team-a/a": ("False", "AccessDenied")}
+    bench.sts.answer = good
+    for _ in range(4):
+        await bench.clock.advance(300)
+    assert _health(credentials) == {"team-a/a": ("True", "Exchanged")}
+
+
 @pytest.mark.rule("3.11.17")
 async def test_the_health_of_a_route_that_nobody_uses_stays_known(
     credentials: BackendCredentials, bench: CacheBench

@@ -147,3 +147,9 @@ def test_the_shortest_back_off_is_a_second() -> None:
 def test_a_failed_key_that_nobody_asks_for_is_looked_at_ever_more_seldom() -> None:
     waits = [_failing(*[DENIED] * n).background_at() - NOW for n in range(1, 7)]
     assert waits == [30, 60, 120, 240, 300, 300]
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
+    state = CredentialState().failed(THROTTLED, NOW, 0.0)
+    assert isinstance(state.next_step(NOW), Refused)
+    assert state.next_step(NOW - 3600) == Fetch()

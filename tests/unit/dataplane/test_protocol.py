@@ -330,6 +330,22 @@ async def test_garbage_behind_requests_that_wait_does_not_spoil_their_answers(
     assert len(front.streams) == 3
 
 
+async def test_garbage_behind_a_request_that_is_answered_at_once_ends_the_connection() -> None:
+    """Nobody is left whose answer could end it."""
+    front = EagerFront()
+    leg = ClientLeg(front)
+    leg.receive(GET + CHUNKED + b"zz\r\n")
+    assert leg.sent.count(b"HTTP/1.1 200 OK") == 1
+    assert front.refused == [("InvalidRequest", "192.0.2.1")]
+    leg.overdue()
+    assert leg.transport.is_closing()
+
+
+async def test_requests_of_the_probes_are_bounded_as_well(leg: ClientLeg) -> None:
+    leg.receive(b"GET /-/live HTTP/1.1\r\nHost: h\r\n\r\n" * 10_000)
+    assert len(leg.protocol.pipeline) == MAX_WAITING
+
+
 async def test_garbage_in_the_same_packet_as_an_unread_upload_is_answered_once() -> None:
     front = EagerFront()
     leg = ClientLeg(front)

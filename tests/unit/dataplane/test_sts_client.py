@@ -23,6 +23,7 @@ from bucketroute_dataplane.shell.web_identity import WebIdentityExchanger
 from bucketroute_snapshot import CABundle, NetworkScope
 from bucketroute_testing.clock import FakeClock
 from bucketroute_testing.tls import make_certificate
+from bucketroute_testing.transports import settle
 from bucketroute_testing.web_identity import (
     SIGNATURE,
     ScriptedSts,
@@ -161,8 +162,7 @@ async def test_a_cancelled_exchange_ends_its_request() -> None:
 
     client = StsClient(clock=FakeClock(), transport_factory=lambda *_: httpx.MockTransport(handler))
     asking = asyncio.ensure_future(_post(client))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    await settle(20)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
