@@ -19,6 +19,9 @@ from bucketroute_dataplane.core.list_query import SHAPES, ListShape, page_size
 from bucketroute_dataplane.core.names import BucketNames, encode_key
 from bucketroute_dataplane.core.sealing import TokenSealer
 
+# Whom the backend takes the requests of all callers for: the role that they are signed as.
+_PERSONS = frozenset(("Owner", "Initiator"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ListRequest:
@@ -122,7 +125,7 @@ def _page(root: Element, request: _ListRequest, decode: Callable[[str], str]) ->
         # Some backends list a folder's zero-byte marker beside the common prefix it rolls up in.
         if key in seen and entry.findtext("Size") == "0":
             continue
-        entries.append(_entry(entry, request.shown("Key", key)))
+        entries.append(_entry(entry, request.shown("Key", key), names))
     return _Page(
         entries=entries,
         common_prefixes=common_prefixes,
@@ -131,8 +134,16 @@ def _page(root: Element, request: _ListRequest, decode: Callable[[str], str]) ->
     )
 
 
-def _entry(entry: Element, key: str) -> str:
-    fields = [key if child.tag == "Key" else xml.write(child) for child in entry]
+def _entry(entry: Element, key: str, names: BucketNames) -> str:
+    fields = []
+    for child in entry:
+        if child.tag == "Key":
+            fields.append(key)
+        elif child.tag in _PERSONS:
+            told = [item for item in child if not names.reveals(item.text or "")]
+            fields.append(f"<{child.tag}>{''.join(map(xml.write, told))}</{child.tag}>")
+        else:
+            fields.append(xml.write(child))
     return f"<{entry.tag}>{''.join(fields)}</{entry.tag}>"
 
 

@@ -174,7 +174,7 @@ def _entry(element: Element, key: str, names: BucketNames) -> str:
         text = child.text or ""
         if child.tag == "Key":
             text = key
-        elif child.tag not in _OPAQUE and names.mentions_backend(text):
+        elif child.tag not in _OPAQUE and names.reveals(text):
             text = "The object could not be deleted." if child.tag == "Message" else ""
         fields.append(xml.leaf(child.tag, text))
     return f"<{element.tag}>{''.join(fields)}</{element.tag}>"

@@ -44,6 +44,11 @@ class BucketNames:
         """The client's name of a backend key; None where it is not under the route's prefix."""
         return key[len(self.prefix) :] if key.startswith(self.prefix) else None
 
+    def reveals(self, text: str) -> bool:
+        """Whether text of the backend names itself, or the role and the account that requests are
+        signed as."""
+        return self.mentions_backend(text) or "arn:" in text.lower()
+
     def mentions_backend(self, text: str) -> bool:
         """Whether the text holds the backend's bucket, prefix or host, also percent-encoded."""
         plain = text.lower()

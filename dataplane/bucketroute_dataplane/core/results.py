@@ -156,7 +156,7 @@ def _fields(element: Element, names: BucketNames, own: Mapping[str, str]) -> str
             continue
         elif len(child):
             parts.append(f"<{tag}>{_fields(child, names, {})}</{tag}>")
-        elif _is_opaque(tag) or not names.mentions_backend(text):
+        elif _is_opaque(tag) or not names.reveals(text):
             parts.append(xml.leaf(tag, text))
     return "".join(parts)
 
@@ -220,11 +220,7 @@ def _error_fields(
 
 
 def _is_revealing(text: str, names: BucketNames, hidden: list[str]) -> bool:
-    return (
-        names.mentions_backend(text)
-        or any(secret in text for secret in hidden)
-        or "arn:" in text.lower()  # names the role and the account that requests are signed as
-    )
+    return names.reveals(text) or any(secret in text for secret in hidden)
 
 
 def _code_of(status: int, *, is_object: bool) -> str:

@@ -136,6 +136,23 @@ def test_all_other_fields_of_an_entry_pass_through() -> None:
     assert f"<Contents><Key>k</Key>{fields.replace('&quot;', chr(34))}</Contents>" in result
 
 
+ROLE_SESSION = "arn:aws:sts::111122223333:assumed-role/bucketroute/team-a.reports"
+
+
+def test_an_upload_does_not_tell_which_role_began_it() -> None:
+    person = f"<ID>{ROLE_SESSION}</ID><DisplayName>acme-prod-7</DisplayName>"
+    upload = (
+        f"<Upload><Key>red/k</Key><UploadId>u</UploadId><Initiator>{person}</Initiator>"
+        f"<Owner><ID>o</ID>{person}</Owner><StorageClass>STANDARD</StorageClass></Upload>"
+    )
+    root = rewrite("ListMultipartUploads", upload)
+    text = " ".join(root.itertext())
+    assert "arn:" not in text
+    assert "acme-prod-7" not in text
+    assert texts(root, "Upload/Owner/ID") == ["o"]
+    assert texts(root, "Upload/StorageClass") == ["STANDARD"]
+
+
 @pytest.mark.rule("3.7.8", "3.7.16")
 def test_the_client_sees_its_own_request_and_the_virtual_bucket() -> None:
     query = {

@@ -210,9 +210,10 @@ def test_versions_and_delete_markers_are_passed() -> None:
     ]
 
 
-def test_a_message_that_names_the_backend_is_replaced() -> None:
+@pytest.mark.parametrize("told", ["acme-prod-7", "arn:aws:sts::111122223333:assumed-role/r/s"])
+def test_a_message_that_names_the_backend_or_the_role_is_replaced(told: str) -> None:
     failed = (
-        "<Error><Key>red/a</Key><Code>AccessDenied</Code><Message>no right on acme-prod-7"
+        f"<Error><Key>red/a</Key><Code>AccessDenied</Code><Message>no right on {told}"
         "</Message><Where>red/a</Where></Error>"
     )
     ((_, entry),) = merge(named("a"), result(failed))

@@ -139,12 +139,13 @@ def test_parts_pass_with_what_is_unknown_unless_it_names_the_backend() -> None:
         "ListPartsResult",
         "<Bucket>acme-prod-7</Bucket><Key>tenants/red/a</Key><UploadId>u</UploadId>"
         "<Initiator><ID>me</ID><DisplayName>acme-prod-7</DisplayName></Initiator>"
+        "<Owner><ID>arn:aws:iam::111122223333:role/r</ID></Owner>"
         f"<acme-prod-7>x</acme-prod-7><RequestId>r</RequestId><Shape>round</Shape>{part}",
     )
     assert rewrite("ListParts", body, path=b"/data/a") == xml.document(
         "ListPartsResult",
         "<Bucket>data</Bucket><Key>a</Key><UploadId>u</UploadId><Initiator><ID>me</ID></Initiator>"
-        f"<Shape>round</Shape>{part}",
+        f"<Owner></Owner><Shape>round</Shape>{part}",
     )
 
 
