@@ -36,20 +36,24 @@ class ServingCertificate:
         """Takes over files that have changed; those that are no pair, or half written, are left
         for the next time."""
         try:
-            if await asyncio.to_thread(self._reload):
+            found = await asyncio.to_thread(self._new_pair)
+            if found is not None:
+                # Not in the thread: between certificate and key the context has neither, and no
+                # handshake may come then.
+                self.context.load_cert_chain(self._certificate, self._key)
+                self._loaded = found
                 _LOGGER.info("the certificate was read again file=%s", self._certificate)
         except OSError as exc:
             _LOGGER.error("the new certificate cannot be used, the old one stays: %s", exc)
 
-    def _reload(self) -> bool:
+    def _new_pair(self) -> tuple[bytes, bytes] | None:
+        """Raises: OSError, of which ssl's errors are some."""
         found = (self._certificate.read_bytes(), self._key.read_bytes())
         if found == self._loaded:
-            return False
+            return None
         # A pair that does not fit would leave a context with neither, so another one tries it.
         self._context()
-        self.context.load_cert_chain(self._certificate, self._key)
-        self._loaded = found
-        return True
+        return found
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
