@@ -41,9 +41,20 @@ async def system_look_up(host: str, port: int) -> list[str]:
 
     Raises: OSError if the name does not resolve.
     """
+    if is_address(host):
+        return [host]
     look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     found = await asyncio.get_running_loop().run_in_executor(_THREADS, look_up)
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+def is_address(host: str) -> bool:
+    """Whether there is nothing to look up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class Resolver:

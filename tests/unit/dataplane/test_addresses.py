@@ -9,6 +9,7 @@ from bucketroute_dataplane.shell.addresses import (
     ForbiddenAddressError,
     Resolver,
     check_addresses,
+    system_look_up,
 )
 from bucketroute_snapshot import NetworkScope
 from bucketroute_testing.names import ScriptedNames
@@ -130,3 +131,20 @@ async def test_a_name_that_does_not_resolve_says_so_to_everybody() -> None:
     waiting = [asyncio.ensure_future(resolver.resolve("no.test", 1, PUBLIC)) for _ in range(2)]
     for error in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(error, OSError)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "2a05:d018::1"])
+async def test_an_address_is_not_looked_up(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait behind names in a thread, and come back in another order."""
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("socket.getaddrinfo", asked)
+    assert await system_look_up(host, 80) == [host]
+
+
+async def test_a_name_is_looked_up() -> None:
+    assert set(await system_look_up("localhost", 80)) <= {"127.0.0.1", "::1"}
+    with pytest.raises(OSError, match="."):
+        await system_look_up("no-such-name.invalid", 80)
