@@ -51,7 +51,7 @@ from bucketroute_dataplane.shell.answers import (
 from bucketroute_dataplane.shell.backend_leg import BackendLeg, Upload
 from bucketroute_dataplane.shell.batch_delete import delete_batch
 from bucketroute_dataplane.shell.direct import DirectOwner, DirectRelay
-from bucketroute_dataplane.shell.limits import BufferHold, room_for
+from bucketroute_dataplane.shell.limits import BufferHold, room_for_incoming
 from bucketroute_dataplane.shell.relay import ResponseHead
 from bucketroute_dataplane.shell.unproved import read_unproved, room_for_unproved
 
@@ -128,11 +128,9 @@ class Exchange(BackendLeg):
         operation, incoming = planned.plan.request.operation, planned.incoming
         if operation.body is not BodyMode.BUFFERED:
             return self.services.buffer_budget.hold(0)
-        check_size(incoming, operation.body_limit_bytes)
-        # What may come, which is not what chunks are said to hold.
-        wire_length = incoming.wire_length
-        may_come = operation.body_limit_bytes if wire_length is None else wire_length
-        return self.services.buffer_budget.hold(room_for(may_come))
+        return self.services.buffer_budget.hold(
+            room_for_incoming(incoming, operation.body_limit_bytes)
+        )
 
     async def _forward(self, planned: Planned, hold: BufferHold) -> None:
         """Raises: S3Error, BackendError, ClientGoneError; nothing has been answered then, or the

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+from bucketroute_dataplane.core.body import IncomingBody, check_size
 from bucketroute_dataplane.core.errors import S3Error, s3_error
 from bucketroute_dataplane.core.resolve import RouteEntry
 
@@ -42,6 +43,15 @@ class BufferBudget:
 def room_for(body_bytes: int) -> int:
     """What a body takes: the block that it is collected in grows up to a quarter beyond it."""
     return body_bytes + body_bytes // 4
+
+
+def room_for_incoming(incoming: IncomingBody, limit_bytes: int) -> int:
+    """What a body takes at most: of what may come, which is not what chunks are said to hold.
+
+    Raises: S3Error EntityTooLarge.
+    """
+    check_size(incoming, limit_bytes)
+    return room_for(limit_bytes if incoming.wire_length is None else incoming.wire_length)
 
 
 class BufferHold:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bucketroute_dataplane.core.body import check_size, incoming_body
+from bucketroute_dataplane.core.body import incoming_body
 from bucketroute_dataplane.shell.client import ClientStream
-from bucketroute_dataplane.shell.limits import BufferBudget, room_for
+from bucketroute_dataplane.shell.limits import BufferBudget, room_for_incoming
 from bucketroute_dataplane.shell.services import Services
 
 # For a body as a whole; between bytes the usual deadline holds as well.
@@ -21,10 +21,7 @@ def room_for_unproved(
 ) -> Iterator[None]:
     """Room for what the client has declared, in `own`, the small part of the budget that such
     strangers may take. Raises, when entered: S3Error EntityTooLarge, SlowDown."""
-    incoming = incoming_body(client.head, None)
-    check_size(incoming, limit_bytes)
-    wire_length = incoming.wire_length
-    size = room_for(limit_bytes if wire_length is None else wire_length)
+    size = room_for_incoming(incoming_body(client.head, None), limit_bytes)
     with own.hold(size), services.buffer_budget.hold(size):
         yield
 

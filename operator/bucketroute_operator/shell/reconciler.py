@@ -73,11 +73,10 @@ class ReconcilerParts:
 
 @dataclass(slots=True)
 class _Retry:
-    """`is_due` while the last attempt was refused; then the next one is at `at`."""
+    """Of what was refused the last time: the next attempt is at `at`."""
 
     backoff: Backoff
     at: float = float("-inf")
-    is_due: bool = False
 
 
 class Reconciler:
@@ -203,16 +202,16 @@ class Reconciler:
         """A class that cannot be published has its own pace, and the others' turns come all the
         same. Raises: FencedError."""
         name, clock = result.metadata.name, self._parts.clock
-        retry = self._retries.setdefault(name, _Retry(self._parts.pace.backoff()))
+        retry = self._retries.get(name) or _Retry(self._parts.pace.backoff())
         if retry.at > clock():
             return
         try:
             await self._roll(result)
-            retry.backoff.succeeded()
-            retry.is_due = False
+            self._retries.pop(name, None)
         except KubeError as exc:
             log.warning("class %s was not published, trying again: %s", name, exc)
-            retry.at, retry.is_due = clock() + retry.backoff.failed(), True
+            retry.at = clock() + retry.backoff.failed()
+            self._retries[name] = retry
 
     async def _roll(self, result: ClassResult) -> None:
         name = result.metadata.name
@@ -257,7 +256,7 @@ class Reconciler:
         """
         now = self._parts.clock()
         waits = [rollout.next_expiry_seconds() for rollout in self._rollouts.values()]
-        waits += [max(retry.at - now, 0.0) for retry in self._retries.values() if retry.is_due]
+        waits += [max(retry.at - now, 0.0) for retry in self._retries.values()]
         if self._parts.references.may_be_missed:
             waits.append(self._parts.pace.retry)
         return min((wait for wait in waits if wait is not None), default=None)

@@ -110,10 +110,15 @@ def test_routes_that_cannot_be_read_count_where_they_have_a_place() -> None:
     assert acceptance(compilation, "team-a", "broken-4") is Reason.INVALID_SPEC
 
 
-def test_the_routes_of_a_namespace_take_so_much_of_a_snapshot_and_no_more() -> None:
+def large_routes() -> list[Manifest]:
+    """More than a namespace's share of a snapshot."""
     names = [f"n{number:03}-{'n' * 56}" for number in range(32)]
     rules = [{"serviceAccounts": names, "permissions": ["Read"]} for _ in range(30)]
-    large = [route("team-a", f"large-{number:02}", access=rules) for number in range(12)]
+    return [route("team-a", f"large-{number:02}", access=rules) for number in range(12)]
+
+
+def test_the_routes_of_a_namespace_take_so_much_of_a_snapshot_and_no_more() -> None:
+    large = large_routes()
     strict = class_(limits={"maxRoutesPerNamespace": 64})
     compilation = compiled(strict, *large, route("team-b"))
     accepted = [acceptance(compilation, "team-a", f"large-{number:02}") for number in range(12)]
@@ -123,9 +128,7 @@ def test_the_routes_of_a_namespace_take_so_much_of_a_snapshot_and_no_more() -> N
 
 
 def test_a_large_route_that_is_refused_takes_no_room_from_a_small_one() -> None:
-    names = [f"n{number:03}-{'n' * 56}" for number in range(32)]
-    rules = [{"serviceAccounts": names, "permissions": ["Read"]} for _ in range(30)]
-    large = [route("team-a", f"large-{number:02}", access=rules) for number in range(12)]
+    large = large_routes()
     strict = class_(limits={"maxRoutesPerNamespace": 64})
     compilation = compiled(strict, *large, route("team-a", "small", created="2027-01-01T00:00:00Z"))
     assert acceptance(compilation, "team-a", "large-11") is Reason.QUOTA_EXCEEDED
@@ -138,9 +141,7 @@ def test_a_route_that_outgrew_its_namespace_keeps_its_name_and_nothing_else() ->
     first = compiled(strict, *small).of_class("default")
     assert first is not None
     assert first.snapshot is not None
-    names = [f"n{number:03}-{'n' * 56}" for number in range(32)]
-    rules = [{"serviceAccounts": names, "permissions": ["Read"]} for _ in range(30)]
-    grown = [route("team-a", f"large-{number:02}", access=rules) for number in range(12)]
+    grown = large_routes()
     later = compiled(strict, *grown, holders=holders_of(first.snapshot))
     last = served(later, "team-a", "large-11")
     assert last is not None
